@@ -1,0 +1,1 @@
+"""What the product knows: accounts, credentials, attempts, sessions. No HTTP, no SQL, no settings."""

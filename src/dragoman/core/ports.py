@@ -1,0 +1,73 @@
+"""What the core asks of the outside: time and randomness, so that tests can move and fix both."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time. One per process."""
+
+    def now(self) -> int:
+        """Return milliseconds since 1970 UTC, never less than any earlier answer (threat 43)."""
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that only serves to measure durations."""
+
+
+class Random(Protocol):
+    """Randomness fit for secrets."""
+
+    def bytes(self, size: int) -> bytes:
+        """Return `size` random bytes."""
+
+    def below(self, bound: int) -> int:
+        """Return an integer from 0 to `bound` - 1, each alike."""
+
+
+class SystemClock:
+    """The machine's clock, kept from going back within this process."""
+
+    def __init__(self) -> None:
+        self._largest = 0
+        self._lock = threading.Lock()
+
+    def now(self) -> int:
+        """Return milliseconds since 1970 UTC; a clock set back stands still until it has caught up."""
+        now = time.time_ns() // 1_000_000
+        with self._lock:
+            self._largest = max(self._largest, now)
+            return self._largest
+
+    def monotonic(self) -> float:
+        """Return seconds for measuring durations."""
+        return time.monotonic()
+
+
+class SystemRandom:
+    """The operating system's generator."""
+
+    def bytes(self, size: int) -> bytes:
+        """Return `size` random bytes."""
+        return os.urandom(size)
+
+    def below(self, bound: int) -> int:
+        """Return an integer from 0 to `bound` - 1, each alike."""
+        return secrets.randbelow(bound)
+
+
+def new_id(clock: Clock, random: Random) -> bytes:
+    """Return a fresh UUIDv7 as 16 bytes (RFC 9562, section 5.7): 48 bits of milliseconds, then random bits."""
+    value = bytearray(clock.now().to_bytes(6, "big") + random.bytes(10))
+    value[6] = 0x70 | (value[6] & 0x0F)
+    value[8] = 0x80 | (value[8] & 0x3F)
+    return bytes(value)
+
+
+def text(random: Random, alphabet: str, length: int) -> str:
+    """Return `length` characters drawn evenly from `alphabet`."""
+    return "".join(alphabet[random.below(len(alphabet))] for _ in range(length))

@@ -1,0 +1,194 @@
+"""The catalogue of refusals: every named reason for which the core says no.
+
+A refusal is raised after the commit that keeps its evidence, never inside a transaction. Each dialect holds one total
+table from these classes to its own error; a test fails while one is missing.
+"""
+
+from __future__ import annotations
+
+from dragoman.model import Person, Status
+
+
+class Refusal(Exception):
+    """A named no. The text is for logs; wires use their own words."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(text or (self.__doc__ or "").split("\n", 1)[0])
+
+
+class Waiting(Refusal):
+    """A refusal that time heals; `retry_after` is in whole seconds, at least 1."""
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__()
+        self.retry_after = max(1, retry_after)
+
+
+# ---------------------------------------------------------------- signing in
+
+
+class UnknownAccount(Refusal):
+    """No account has this identifier. Raised only where a door may tell (decision 29); elsewhere WrongPassword."""
+
+
+class WrongPassword(Refusal):
+    """The password is not the account's; also said for unknown accounts where a door must not tell."""
+
+
+class NoPasswordSet(Refusal):
+    """The account has no password. Raised only where a door may tell; elsewhere WrongPassword."""
+
+
+class AccountLocked(Waiting):
+    """Too many failures against this account from where the client stands (table D)."""
+
+
+class NetworkBlocked(Waiting):
+    """Too many failures from this network (table D)."""
+
+
+class Busy(Waiting):
+    """More work waits than can be done in time; nothing was judged."""
+
+
+class Unavailable(Waiting):
+    """The database takes no call at the moment; nothing was kept."""
+
+
+class NotActive(Refusal):
+    """The password is right, but the account is not active. `status` says what it is."""
+
+    def __init__(self, status: Status) -> None:
+        super().__init__()
+        self.status = status
+
+
+class NotVerified(Refusal):
+    """The password is right, but the door wants an account that was verified once."""
+
+    def __init__(self, person: Person) -> None:
+        super().__init__()
+        self.person = person
+
+
+class NotAdmitted(Refusal):
+    """The password is right, but the door does not admit the account's organization (decision 13)."""
+
+
+class NoUsableFactor(Refusal):
+    """A second factor is enrolled, but none that this door can carry (decision 2)."""
+
+
+class WrongCode(Refusal):
+    """The code of the second factor is wrong, used or out of time. `person` is who proved the password, if known."""
+
+    def __init__(self, person: Person | None = None, offers: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.person = person
+        self.offers = offers
+
+
+class TooManyCodes(Waiting):
+    """Too many wrong codes: this attempt or this lane's second step is closed (decision 8)."""
+
+
+class NoSuchAttempt(Refusal):
+    """The attempt is unknown, used up or out of time."""
+
+
+# ---------------------------------------------------------------- sessions
+
+
+class NotSignedIn(Refusal):
+    """No, bad, expired, ended or foreign token."""
+
+
+class LimitedToken(Refusal):
+    """The token names an attempt that still waits for a second factor."""
+
+
+class BadRefreshToken(Refusal):
+    """The refresh token is malformed, forged, foreign, spent or its session has ended."""
+
+
+class RefreshTokenExpired(BadRefreshToken):
+    """The session of the refresh token lay idle too long or reached its end."""
+
+
+class ChainStolen(BadRefreshToken):
+    """A spent refresh token was presented: the session has been ended and its owner is told."""
+
+
+class FreshProofRequired(Refusal):
+    """The act needs a credential proved in the last 10 minutes (decision 25)."""
+
+
+class NotForKeys(Refusal):
+    """A key may not do this (decision 17)."""
+
+
+class VerificationRequired(Refusal):
+    """The account must verify its address before it may write (Flashback's write block)."""
+
+
+# ---------------------------------------------------------------- people
+
+
+class NotFound(Refusal):
+    """No such object, or none that the caller may see (decision 12): the two are never told apart."""
+
+
+class NotAllowed(Refusal):
+    """The caller may see the object, but not do this to it."""
+
+
+class Ambiguous(Refusal):
+    """Several accounts answer to the name; `candidates` are unambiguous spellings."""
+
+    def __init__(self, candidates: tuple[str, ...]) -> None:
+        super().__init__(f"matches several: {', '.join(candidates)}")
+        self.candidates = candidates
+
+
+class IdentifierTaken(Refusal):
+    """Another account has this identifier. `kind` is email, username or phone."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"the {kind} is taken")
+        self.kind = kind
+
+
+class BadIdentifier(Refusal):
+    """The text cannot be an identifier of this kind. `kind` is email, username or phone."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(f"not a usable {kind}: {why}")
+        self.kind = kind
+        self.why = why
+
+
+class WeakPassword(Refusal):
+    """The new password breaks the policy; `reason` is too_short, too_long or common (decision 26)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the password is {reason.replace('_', ' ')}")
+        self.reason = reason
+
+
+class AlreadyEnrolled(Refusal):
+    """The factor is enrolled already."""
+
+
+class NotEnrolled(Refusal):
+    """The factor is not enrolled."""
+
+
+def catalogue() -> frozenset[type[Refusal]]:
+    """Return every refusal class that can be raised, for the total tables of the dialects."""
+    found: set[type[Refusal]] = set()
+    queue: list[type[Refusal]] = [Refusal]
+    while queue:
+        for kind in queue.pop().__subclasses__():
+            found.add(kind)
+            queue.append(kind)
+    return frozenset(found - {Waiting})

@@ -1,0 +1,1 @@
+"""Shared HTTP parts without domain."""

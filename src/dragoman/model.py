@@ -1,0 +1,266 @@
+"""The frozen values that every part of Dragoman speaks of. Imports nothing of ours.
+
+Times are integers in milliseconds since 1970 UTC; ids are 16 bytes (UUIDv7) unless a line says otherwise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Id = bytes
+Millis = int
+
+
+class Secret:
+    """Text that must not be seen: prints, compares and pickles as nothing. `reveal()` gives it up."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Return the text itself."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+    __str__ = __repr__
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not pickled")
+
+
+# ---------------------------------------------------------------- people
+
+AccountKind = Literal["person", "bot"]
+Status = Literal["invited", "active", "deactivated", "suspended", "deleted"]
+IdentifierKind = Literal["email", "username", "phone"]
+AddressState = Literal["claimed", "vouched", "verified"]
+
+
+class Account(Struct, frozen=True, gc=False):
+    """A person or bot that can sign in, with its place in its organization."""
+
+    id: Id
+    organization: Id
+    kind: AccountKind
+    status: Status
+    administrator: bool
+    root: bool
+    """Made at set-up; Probe calls it `root` (table B)."""
+    parent: Id | None
+    first_name: str
+    last_name: str
+    display_name: str | None
+    auth_epoch: int
+    """Raised by everything that must undo a sign-in under way."""
+    first_verified_at: Millis | None
+    created_at: Millis
+    updated_at: Millis
+    signed_in_at: Millis | None
+    rank: int
+    """0 to 255 in its organization."""
+    default_organization: bool
+    """Whether its organization is the one made at set-up."""
+    business: bool
+    """Whether its organization is a business."""
+
+
+class Identifier(Struct, frozen=True, gc=False):
+    """One name by which an account is found."""
+
+    kind: IdentifierKind
+    shown: str
+    state: AddressState
+    primary: bool
+
+
+class Person(Struct, frozen=True):
+    """An account with everything a dialect shows of it. Never holds a secret."""
+
+    account: Account
+    identifiers: tuple[Identifier, ...]
+    aliases: Mapping[str, str]
+    """The names other systems know it by: `rocketchat`, `probe`, `pocketm8` (decision 16)."""
+    factors: frozenset[str]
+    """Enrolled second factors, `totp` and `recovery`."""
+    has_password: bool
+
+    @property
+    def username(self) -> str:
+        """The username as typed by its owner. Every account has one (decision 14)."""
+        return next(i.shown for i in self.identifiers if i.kind == "username")
+
+    @property
+    def emails(self) -> tuple[Identifier, ...]:
+        """The e-mail addresses, the primary one first."""
+        return tuple(i for i in self.identifiers if i.kind == "email")
+
+    @property
+    def email(self) -> str | None:
+        """The primary e-mail address as typed, or None."""
+        return next((i.shown for i in self.identifiers if i.kind == "email"), None)
+
+    @property
+    def phone(self) -> str | None:
+        """The phone number in E.164 form, or None."""
+        return next((i.shown for i in self.identifiers if i.kind == "phone"), None)
+
+    @property
+    def name(self) -> str:
+        """The display name, else first and last name, else the username."""
+        full = f"{self.account.first_name} {self.account.last_name}".strip()
+        return self.account.display_name or full or self.username
+
+
+# ---------------------------------------------------------------- who asks
+
+
+class Client(Struct, frozen=True, gc=False):
+    """The program at the other end of a request."""
+
+    address: str
+    """Its network address as text, empty while addresses cannot be trusted."""
+    network: str
+    """IPv4 /32 or IPv6 /64 as text, empty while addresses cannot be trusted (decision 36)."""
+    user_agent: str
+    """At most 512 characters, without control characters."""
+    mark: bytes | None = None
+    """SHA-256 of the mark cookie that came along."""
+
+
+class Typed(Struct, frozen=True, gc=False):
+    """An identifier as somebody typed it. `any` looks for an address when there is an @, else a username."""
+
+    kind: Literal["email", "username", "phone", "any"]
+    text: str
+
+
+class Password(Struct, frozen=True):
+    """A password as it arrived: plain, or only the lower-case hex SHA-256 of its UTF-8 bytes (design 6)."""
+
+    hexdigest: Secret
+    plain: Secret | None
+
+    @classmethod
+    def from_plain(cls, text: str) -> Password:
+        """Take a plain password, exactly the characters received. Lone surrogates are kept apart, never refused."""
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return cls(Secret(digest), Secret(text))
+
+    @classmethod
+    def from_digest(cls, hexdigest: str) -> Password:
+        """Take the hex SHA-256 that Rocket.Chat's clients send, in any letter case (decision 26)."""
+        return cls(Secret(hexdigest.lower()), None)
+
+
+# ---------------------------------------------------------------- sessions
+
+SessionKind = Literal["client", "key"]
+
+
+class Session(Struct, frozen=True, gc=False):
+    """One signed-in client (or key) of one account, whatever the dialect."""
+
+    id: Id
+    account: Id
+    organization: Id
+    door: str
+    kind: SessionKind
+    parent: Id | None
+    token_use: str
+    created_at: Millis
+    seen_at: Millis
+    idle_until: Millis | None
+    ends_at: Millis | None
+    address: str
+    user_agent: str
+    methods: str
+    """What was proved, comma-separated: `password`, `totp`, `recovery`, ..."""
+    proved_at: Millis
+    """When a credential was last proved in it; fresh for 10 minutes (decision 25)."""
+    generation: int
+    """Of its refresh chain; 0 before the first refresh and for sessions without a chain."""
+    confirmed_generation: int
+
+
+class Caller(Struct, frozen=True, gc=False):
+    """Who made an authenticated request."""
+
+    session: Session
+    account: Account
+
+
+class Grant(Struct, frozen=True):
+    """Leave to insert one session row. Only core/signin.py makes one (threat 1)."""
+
+    id: Id
+    account: Id
+    organization: Id
+    door: str
+    kind: SessionKind
+    parent: Id | None
+    token_use: str
+    token_hash: bytes | None
+    """SHA-256 of an opaque token; None for signed and sealed forms, which name the session's id."""
+    sealed_token: bytes | None
+    """The token itself, sealed, where the dialect shows it again (Probe's API token)."""
+    created_at: Millis
+    idle: Millis | None
+    """How long it may lie idle, in milliseconds; None for no bound."""
+    ends_at: Millis | None
+    client: Client
+    methods: str
+    proved_at: Millis
+    seed: bytes | None
+    """16 random bytes from which the refresh tokens of the chain derive (decision 19)."""
+    key_id: int | None
+    """The refresh key the chain's next token is derived with."""
+    name: str | None
+    device: str | None
+
+
+class Wish(Struct, frozen=True):
+    """What a client may ask of its own sign-in."""
+
+    life: int | None = None
+    """Seconds; can only shorten what the door gives."""
+    end_others: bool = False
+    """End the account's other client sessions in all dialects (table C, "others")."""
+    device: str | None = None
+    """What the client says of its device, JSON text of at most 4 KiB."""
+
+
+class SignedIn(Struct, frozen=True):
+    """A finished sign-in: the session is on disk."""
+
+    session: Session
+    person: Person
+    token: str
+    """What the client holds for the session."""
+    token_ends_at: Millis | None
+    """When the token stops working; None where it has no end of its own."""
+    refresh_token: str | None = None
+    child: SignedIn | None = None
+    """The child session a door asks for (Pocketm8's chat block, decision 20)."""
+    key: str | None = None
+    """The account's key a door shows with each sign-in (Probe's API token, decision 22)."""
+    mark: str | None = None
+    """A fresh mark cookie for a door that sets one (decision 36)."""
+
+
+class Pending(Struct, frozen=True):
+    """A sign-in that waits for a second factor. No session exists."""
+
+    person: Person
+    offers: tuple[str, ...]
+    """Factors that may be tried next, best first: `totp`, `recovery`."""
+    attempt: str | None
+    """What the client presents to go on; None where the whole login is sent again (decision 4)."""
+    ends_at: Millis

@@ -1,0 +1,1 @@
+"""The only SQL: two engines behind one small interface, and one file per subject."""

@@ -1,0 +1,1 @@
+"""Hosted pages: a dialect whose wire is HTML."""
