@@ -28,7 +28,7 @@ from dragoman.storage.engine import (
     TooManyRows,
     Tx,
 )
-from dragoman.storage.sqlite_file import WriterLock, connect, prepare_files, raise_failure, wants_patience
+from dragoman.storage.sqlite_file import Wal, WriterLock, connect, prepare_files, raise_failure, wants_patience
 from dragoman.storage.sqlite_writer import Job, Writer, end_process
 
 INLINE_SECONDS = 0.005
@@ -45,6 +45,7 @@ class SqliteEngine:
         self._inline.set_progress_handler(self._is_late, _OPCODES_BETWEEN_LOOKS)
         self._readers = _Readers(connections.readers, queue_seconds)
         self._written = connections.writer
+        self._wal = connections.wal
         self._lock = lock
         self._writer = writer
         self._queue_seconds = queue_seconds
@@ -80,8 +81,7 @@ class SqliteEngine:
         except BaseException:
             lock.close()
             raise
-        wal = path.with_name(path.name + "-wal")
-        writer = Writer(connections.writer, lock, wal, rehearse=rehearse, on_death=on_death)
+        writer = Writer(connections.writer, lock, connections.wal, rehearse=rehearse, on_death=on_death)
         return cls(connections, lock, writer, queue_seconds)
 
     async def one(self, statement: Statement, /, **args: Any) -> Row | None:
@@ -142,8 +142,9 @@ class SqliteEngine:
     def _close_file(self) -> None:
         """Checkpoint and close under the lock, since closing the last connection is a checkpoint too (decision 32)."""
         if self._lock.take(self._queue_seconds):
-            self._writer.checkpoint()
+            self._writer.checkpoint("truncate")
         self._written.close()
+        self._wal.close()
         self._lock.close()
 
     def _is_late(self) -> bool:
@@ -163,6 +164,7 @@ class _Connections:
     inline: sqlite3.Connection
     readers: list[sqlite3.Connection]
     writer: sqlite3.Connection
+    wal: Wal
 
     @classmethod
     def open(cls, path: Path, lock: WriterLock, seconds: float, readers: int) -> _Connections:
@@ -174,13 +176,13 @@ class _Connections:
                 opened.append(connect(path, query_only=True, busy_seconds=0.0, cache_kib=4096))
                 for _ in range(readers):
                     opened.append(connect(path, query_only=True, busy_seconds=seconds, cache_kib=2048))
+                return cls(opened[1], opened[2:], opened[0], Wal(path))
         except BaseException as error:
             for connection in reversed(opened):
                 connection.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, (sqlite3.Error, OSError)):
                 raise StorageUnavailable(f"cannot open {path}: {error}") from error
             raise
-        return cls(opened[1], opened[2:], opened[0])
 
 
 class _Readers:

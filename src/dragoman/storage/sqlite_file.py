@@ -16,6 +16,9 @@ from dragoman.storage.engine import ConstraintViolated, StorageBusy, StorageUnav
 from dragoman.storage.statement import UnstorableValue
 
 LOCK_NAME = "writer.lock"
+WAL_BYTES = 4 * 1024 * 1024
+"""How much of the write-ahead log may be in use before the writer checkpoints (decision 32)."""
+
 _POLL_SECONDS = 0.0005
 
 _UNAVAILABLE = frozenset(
@@ -111,6 +114,44 @@ class WriterLock:
 
     def close(self) -> None:
         """Let go of the file, and of the lock if it is still held."""
+        os.close(self._descriptor)
+
+
+class Wal:
+    """The write-ahead log of one database, looked at from outside to learn when a checkpoint is due.
+
+    Its file is not shortened by a checkpoint, since overwriting is faster than growing; so its size says nothing.
+    Frames carry the salt of the log's header while they belong to it: the frame at the limit is looked at. (SQLite
+    holds no locks on this file, so that opening it beside SQLite is harmless, unlike the database itself.)
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + "-wal")
+        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        self._salt = b""
+        self._limit = 0
+
+    def is_long(self) -> bool:
+        """Tell whether 4 MB are in use: once for each 4 MB, lest a log that a reader pins be tried again and again."""
+        header = os.pread(self._descriptor, 32, 0)
+        if len(header) < 32:
+            return False
+        frame_bytes = 24 + int.from_bytes(header[8:12], "big")
+        step = WAL_BYTES // frame_bytes
+        if header[16:24] != self._salt:
+            self._salt, self._limit = header[16:24], step
+        frame = os.pread(self._descriptor, 24, 32 + self._limit * frame_bytes)
+        if frame[8:16] != self._salt:
+            return False
+        self._limit += step
+        return True
+
+    def size(self) -> int:
+        """Return the bytes that the file takes on disk."""
+        return os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Let go of the file."""
         os.close(self._descriptor)
 
 

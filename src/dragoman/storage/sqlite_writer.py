@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from types import CoroutineType
+from typing import Any, Literal
 
 import structlog
 
@@ -29,11 +29,10 @@ from dragoman.storage.engine import (
     TooManyRows,
     Tx,
 )
-from dragoman.storage.sqlite_file import WriterLock, failure_of, raise_failure
+from dragoman.storage.sqlite_file import WAL_BYTES, Wal, WriterLock, failure_of, raise_failure
 
 GROUP_LIMIT = 256
 SLOW_SECONDS = 0.05
-WAL_LIMIT = 4 * 1024 * 1024
 _GRACE_SECONDS = 15.0
 
 log = structlog.get_logger("dragoman.storage")
@@ -124,16 +123,15 @@ class Job:
 class Writer:
     """The writer thread, its connection and its queue.
 
-    `connection` is used by this thread alone from now on; `wal` is the path of the write-ahead log, whose size
-    decides when to checkpoint; `on_death` is called once, in the writer's thread, when it ends otherwise than by
-    `stop`.
+    `connection` is used by this thread alone from now on; `wal` tells when to checkpoint; `on_death` is called
+    once, in the writer's thread, when that ends otherwise than by `stop`.
     """
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         lock: WriterLock,
-        wal: Path,
+        wal: Wal,
         *,
         rehearse: bool,
         on_death: Callable[[], None],
@@ -141,7 +139,6 @@ class Writer:
         self._connection = connection
         self._lock = lock
         self._wal = wal
-        self._checkpoint_at = WAL_LIMIT
         self._rehearse = rehearse
         self._on_death = on_death
         self._loop = asyncio.get_running_loop()
@@ -311,27 +308,21 @@ class Writer:
             self._connection.execute("release job")
 
     def _checkpoint_when_large(self) -> None:
-        try:
-            size = self._wal.stat().st_size
-        except FileNotFoundError:
-            return
-        if size >= self._checkpoint_at:
-            done = self.checkpoint()
-            self._checkpoint_at = WAL_LIMIT if done else size + WAL_LIMIT
+        """Checkpoint once the WAL has 4 MB in use; a log that a long read once let swell is cut back as well."""
+        if self._wal.is_long():
+            self.checkpoint("truncate" if self._wal.size() > 4 * WAL_BYTES else "restart")
 
-    def checkpoint(self) -> bool:
-        """Move the WAL into the database and empty it; tell whether it is empty. Under the lock only.
+    def checkpoint(self, mode: Literal["restart", "truncate"]) -> None:
+        """Move the WAL into the database and begin it anew. Under the lock only.
 
         A reader with an old snapshot is waited for 50 ms at most: what it still needs stays in the WAL.
         """
         try:
             self._connection.execute("pragma busy_timeout=50").fetchall()
-            busy = bool(self._connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0])
+            self._connection.execute(f"pragma wal_checkpoint({mode})").fetchall()
             self._connection.execute("pragma busy_timeout=1000").fetchall()
         except sqlite3.Error as error:
             log.warning("checkpoint_failed", cause=str(error))
-            return False
-        return not busy
 
     def _leave_transaction(self) -> None:
         with suppress(sqlite3.Error):
@@ -365,7 +356,8 @@ def _fail(jobs: Iterable[Job], cause: str) -> None:
 
 def _drive(fn: Callable[[Tx], Awaitable[Any]], tx: SqliteTx) -> Any:
     """Run `fn(tx)` to its end without an event loop: no `await` on this engine's tx ever suspends."""
-    coroutine = _called(fn, tx)
+    awaitable = fn(tx)
+    coroutine = awaitable if isinstance(awaitable, CoroutineType) else _awaiting(awaitable)
     try:
         coroutine.send(None)
     except StopIteration as done:
@@ -379,8 +371,8 @@ def _drive(fn: Callable[[Tx], Awaitable[Any]], tx: SqliteTx) -> Any:
     raise SuspendedInTransaction(f"{_name(fn)} awaited something other than its tx")
 
 
-async def _called(fn: Callable[[Tx], Awaitable[Any]], tx: SqliteTx) -> Any:
-    return await fn(tx)
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable
 
 
 def _name(fn: Callable[..., Any]) -> str:
