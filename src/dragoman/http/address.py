@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, Literal
 
 from dragoman.model import Client
 
@@ -26,16 +27,33 @@ _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s"]+)\s*(?=;|\Z)
 _FORWARDED_ENTRY = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
 
 
-def networks(texts: Iterable[str]) -> tuple[Network, ...]:
-    """Parse the configured proxies, `10.0.0.0/8` or single addresses. Raises ValueError naming a bad one."""
-    return tuple(ip_network(text, strict=False) for text in texts)
+@dataclass(frozen=True, eq=False)
+class Proxies:
+    """The proxies that are believed, and the one header in which they say for whom they ask.
+
+    Only one header is read: a proxy that writes one passes the other on as the client sent it.
+    """
+
+    networks: tuple[Network, ...] = ()
+    header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+
+    @classmethod
+    def named(
+        cls, texts: Iterable[str], header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    ) -> Proxies:
+        """Parse configured proxies, `10.0.0.0/8` or single addresses. Raises ValueError naming a bad one."""
+        return cls(tuple(ip_network(text, strict=False) for text in texts), header)
+
+    def include(self, address: Address) -> bool:
+        """Tell whether an address is a configured proxy's."""
+        return any(address in network for network in self.networks)
 
 
-def client_of(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> Client:
+def client_of(scope: Mapping[str, Any], proxies: Proxies) -> Client:
     """Return the client of a request. Its `mark` is None.
 
     :param scope: an ASGI scope; `client` and `headers` are read.
-    :param trusted: networks of the configured proxies.
+    :param proxies: the configured proxies.
     """
     peer = scope.get("client")
     forwarded: list[bytes] = []
@@ -48,15 +66,15 @@ def client_of(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> Client:
             forwarded.append(value)
         elif name == b"forwarded":
             rfc7239.append(value)
-    address, network = _judged(peer[0] if peer else "", b",".join(forwarded), b",".join(rfc7239), trusted)
+    address, network = _judged(peer[0] if peer else "", b",".join(forwarded), b",".join(rfc7239), proxies)
     return Client(address, network, _clean(agent))
 
 
-def scheme_of(scope: Mapping[str, Any], trusted: tuple[Network, ...]) -> str:
+def scheme_of(scope: Mapping[str, Any], proxies: Proxies) -> str:
     """Return `https` or `http` as the client sees it; `X-Forwarded-Proto` counts only from a configured proxy."""
     own = str(scope.get("scheme", "http"))
     peer = scope.get("client")
-    if not trusted or not peer or not _is_trusted(peer[0], trusted):
+    if not peer or not _is_proxy(peer[0], proxies):
         return own
     for name, value in scope["headers"]:
         if name == b"x-forwarded-proto":
@@ -71,37 +89,31 @@ def _clean(agent: bytes) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _is_trusted(peer: str, trusted: tuple[Network, ...]) -> bool:
+def _is_proxy(peer: str, proxies: Proxies) -> bool:
     address = _parsed(peer)
-    return address is not None and _within(address, trusted)
-
-
-def _within(address: Address, trusted: tuple[Network, ...]) -> bool:
-    return any(address in network for network in trusted)
+    return address is not None and proxies.include(address)
 
 
 @lru_cache(maxsize=8192)
-def _judged(peer: str, forwarded: bytes, rfc7239: bytes, trusted: tuple[Network, ...]) -> tuple[str, str]:
+def _judged(peer: str, forwarded: bytes, rfc7239: bytes, proxies: Proxies) -> tuple[str, str]:
     """Return address and network; network is empty where the address cannot be trusted."""
     near = _parsed(peer)
     if near is None:  # a unix socket, or a server that does not tell
         return peer, ""
-    if not _within(near, trusted):
+    if not proxies.include(near):
         # A private peer that forwards for others is a proxy nobody configured: everybody would share its address.
         if (forwarded or rfc7239) and (near.is_private or near.is_loopback or near.is_link_local):
             return str(near), ""
         return str(near), _network(near)
-    entries = _entries(forwarded) if forwarded else _entries_of_rfc7239(rfc7239)
-    if entries is None:
+    entries = _entries_of_rfc7239(rfc7239) if proxies.header == "forwarded" else _entries(forwarded)
+    if not entries:  # everybody behind a proxy that does not tell would share its address
         return str(near), ""
-    if not entries:  # the proxy's own request, a health check
-        return str(near), _network(near)
     for entry in reversed(entries):
         address = _parsed(entry)
         if address is None:
             return str(near), ""
         near = address
-        if not _within(near, trusted):
+        if not proxies.include(near):
             break
     return str(near), _network(near)
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 
-from dragoman.http.address import Network, client_of, scheme_of
+from dragoman.http.address import Proxies, client_of, scheme_of
 from dragoman.http.forms import parse_pairs
 from dragoman.model import Caller, Client
 
@@ -44,22 +44,21 @@ class Call:
         "_client",
         "_cookies",
         "_headers",
+        "_proxies",
         "_query",
-        "_trusted",
         "caller",
         "core",
         "dialect",
         "extra",
         "limited",
         "operation",
+        "origins",
         "path",
         "request_id",
         "scope",
     )
 
-    def __init__(
-        self, core: Core, scope: Scope, dialect: Dialect, request_id: str, trusted: tuple[Network, ...]
-    ) -> None:
+    def __init__(self, core: Core, scope: Scope, dialect: Dialect, request_id: str, proxies: Proxies) -> None:
         self.core = core
         self.scope = scope
         self.dialect = dialect
@@ -73,7 +72,9 @@ class Call:
         """A limited token came and the operation accepts it; the handler reads the token itself."""
         self.extra: list[tuple[bytes, bytes]] | None = None
         """Headers set by the handler."""
-        self._trusted = trusted
+        self.origins: frozenset[str] = frozenset()
+        """Origins that may call from a browser, as configured for this mount."""
+        self._proxies = proxies
         self._client: Client | None = None
         self._cookies: dict[str, str] | None = None
         self._headers: Headers | None = None
@@ -137,7 +138,7 @@ class Call:
     def client(self) -> Client:
         """The program at the other end: address, network, user agent, mark (decision 36)."""
         if self._client is None:
-            client = client_of(self.scope, self._trusted)
+            client = client_of(self.scope, self._proxies)
             name = self.dialect.mark_cookie
             if name is not None and (value := self.cookies.get(name)):
                 client = Client(client.address, client.network, client.user_agent, sha256(value.encode()).digest())
@@ -147,7 +148,15 @@ class Call:
     @property
     def scheme(self) -> str:
         """`https` or `http`, as the client sees it: a trusted proxy's word counts."""
-        return scheme_of(self.scope, self._trusted)
+        return scheme_of(self.scope, self._proxies)
+
+    @property
+    def origin_allowed(self) -> bool:
+        """Whether `Origin` is our own or a configured one. False without the header: ask only where a cookie counts."""
+        origin = self.header("origin")
+        if origin is None:
+            return False
+        return origin in self.origins or origin == f"{self.scheme}://{self.header('host')}"
 
     def set_header(self, name: str, value: str) -> None:
         """Put a header on whatever answer follows, errors too. Characters a header cannot carry are dropped."""

@@ -107,5 +107,7 @@ class Mount:
     """Answers only under this host name (lower case, without port); on it, only dialects mounted there answer."""
     prefix: str = ""
     """Goes before all its paths, `/flashback`; the dialect never sees it."""
+    live: bool = True
+    """False: switched off. Its paths then belong to the pages, which have nothing there."""
     origins: tuple[str, ...] = ()
     """Exact origins that may call from a browser, `https://app.example.com`; `*` for any, then without credentials."""

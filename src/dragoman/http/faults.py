@@ -95,12 +95,6 @@ class NoSuchMethod(Fault):
         self.allow = allow
 
 
-class ForeignOrigin(Fault):
-    """A preflight from an origin that is not configured."""
-
-    status = 403
-
-
 class Unexpected(Fault):
     """Something broke in here. The log has the traceback under `request_id`; the answer shows only that id."""
 

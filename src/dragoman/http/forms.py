@@ -45,7 +45,10 @@ def _decoded(raw: bytes, errors: str) -> str:
 
 
 def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Build objects from pairs: `a[b]=c` is `{"a": {"b": "c"}}`, `a[]=c` at the top a list; of a repeated name the last counts."""
+    """Build objects from pairs: `a[b]=c` is `{"a": {"b": "c"}}`, and at the top `a[]=c` adds to a list.
+
+    Of a repeated name the last counts (decision 38). Raises BadForm when nested deeper than 32 levels.
+    """
     built: dict[str, Any] = {}
     for name, value in pairs:
         top, bracket, _ = name.partition("[")
