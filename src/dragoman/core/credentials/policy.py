@@ -37,7 +37,9 @@ def check(password: Password, names: Iterable[str] = ()) -> None:
 
     `names` are words that say who the account is: username, first and last name, address, organization. A password
     that came as a digest cannot be measured, but is compared with the digests of all common ones and of the names.
-    Its shape (64 hex digits) is the dialect's to check. Raises WeakPassword with reason `too_short`, `too_long` or `common`.
+    Its shape (64 hex digits) is the dialect's to check.
+
+    Raises WeakPassword with reason `too_short`, `too_long` or `common`.
     """
     words = frozenset(_words(names))
     digests = {password.hexdigest.reveal()}
