@@ -15,7 +15,7 @@ from ulid import ULID
 from dragoman import model
 from dragoman.model import Account, Millis, Pending, Person
 
-ADDRESS = r"\A[ \t\r\n\f\v]*[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+[ \t\r\n\f\v]*\Z"
+ADDRESS = r"^[ \t\r\n\f\v]*[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+[ \t\r\n\f\v]*$"
 """One @ with something on both sides: as strict as the core is, no stricter (decision 15)."""
 CODE_DIGITS = 6
 
@@ -60,16 +60,19 @@ class SessionUser(Struct, frozen=True, rename="camel"):
     first_name: str
     last_name: str
     role_id: str
-    avatar: str | None = None
-    core_data: str | None = None
+    avatar: str | None
+    core_data: str | None
 
 
 class Chat(Struct, frozen=True):
     """Credentials for the chat backend; three nulls where there is none."""
 
-    id: str | None = None
-    username: str | None = None
-    token: str | None = None
+    id: str | None
+    username: str | None
+    token: str | None
+
+
+NO_CHAT = Chat(None, None, None)
 
 
 class SessionData(Struct, frozen=True, rename="camel"):
@@ -164,8 +167,10 @@ def session(signed_in: model.SignedIn) -> Session:
         first_name=account.first_name,
         last_name=account.last_name,
         role_id=role_id(account),
+        avatar=None,
+        core_data=None,
     )
-    chat = Chat() if child is None else Chat(person.aliases["rocketchat"], person.username, child.token)
+    chat = NO_CHAT if child is None else Chat(person.aliases["rocketchat"], person.username, child.token)
     return Session(SessionData(signed_in.token, user, chat))
 
 
