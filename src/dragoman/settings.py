@@ -196,7 +196,7 @@ def catalogue(kind: type[Struct] = Settings, path: tuple[str, ...] = ()) -> Iter
     hints = get_type_hints(kind, include_extras=True)
     for spec in msgspec.structs.fields(kind):
         declared = hints[spec.name]
-        default = spec.default_factory() if spec.default is msgspec.NODEFAULT else spec.default  # type: ignore[misc,operator]
+        default = spec.default_factory() if spec.default is msgspec.NODEFAULT else spec.default
         if isinstance(default, Struct):
             yield from catalogue(type(default), (*path, spec.name))
         else:

@@ -50,9 +50,8 @@ def migrate_sqlite(path: Path) -> None:
     sa.event.listen(engine, "connect", _leave_transactions_to_us)
     sa.event.listen(engine, "begin", _begin_at_once)
     try:
-        with lock.held(LOCK_SECONDS), engine.connect() as connection:
-            with connection.begin():
-                _upgrade(connection)
+        with lock.held(LOCK_SECONDS), engine.begin() as connection:
+            _upgrade(connection)
     finally:
         engine.dispose()
         lock.close()
@@ -62,9 +61,7 @@ def migrate_postgres(dsn: str) -> None:
     """Bring the PostgreSQL database to the newest schema; of several at once one works and the others wait."""
 
     async def run() -> None:
-        engine = create_async_engine(
-            dsn.replace("postgres://", "postgresql://").replace("postgresql://", "postgresql+asyncpg://", 1)
-        )
+        engine = create_async_engine(re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", dsn))
         try:
             async with engine.begin() as connection:
                 await connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
