@@ -51,6 +51,8 @@ class Core:
     ) -> None:  # fmt: skip
         policy = policy or Policy()
         by_name = {door.name: door for door in doors}
+        self.doors = by_name
+        """The doors that are open, by name: a dialect sees whether the one it opens children in is among them."""
         self.clock = clock
         self.random = random
         self.policy = policy
