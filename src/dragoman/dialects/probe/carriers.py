@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dragoman.core import identifiers, refusals
 from dragoman.core.tokens import ApiToken, Signed
-from dragoman.dialects.probe.door import API_TOKEN, DOOR, MARK_COOKIE, MARK_LIFE, config_of
+from dragoman.dialects.probe.door import API_TOKEN, DOOR, JWT, MARK_COOKIE, MARK_LIFE, config_of
 from dragoman.http import Call
 from dragoman.model import Caller, Millis, SignedIn
 
@@ -33,14 +33,14 @@ def presented(call: Call) -> Presented | None:
     scheme, _, token = (call.header("authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         token = token.strip()
-        return Presented(_JWT if token.count(".") == 2 else API_TOKEN, token, "header")
+        return Presented(JWT if token.count(".") == 2 else API_TOKEN, token, "header")
     if config_of(call).query_tokens:
         if "token" in call.query:
             return Presented(API_TOKEN, call.query["token"], "query")
         if "jwt" in call.query:
-            return Presented(_JWT, call.query["jwt"], "query")
+            return Presented(JWT, call.query["jwt"], "query")
     if JWT_COOKIE in call.cookies:
-        return Presented(_JWT, call.cookies[JWT_COOKIE], "cookie")
+        return Presented(JWT, call.cookies[JWT_COOKIE], "cookie")
     return None
 
 
@@ -77,7 +77,7 @@ def _allowed(call: Call, origin: str) -> bool:
 async def confirmed_user(call: Call, address: str | None) -> str | None:
     """Return `current-user` as sent, if a live JWT of that very user came along; it grants nothing (section 3.1)."""
     found = presented(call) if address else None
-    if address is None or found is None or found.form is not _JWT:
+    if address is None or found is None or found.form is not JWT:
         return None
     try:
         caller = await call.core.sessions.authenticate(DOOR, found.token)
@@ -95,21 +95,27 @@ def return_url(call: Call, url: str | None) -> str | None:
         return None
     scheme, host, port = found.group(1).lower(), found.group(2).lower(), found.group(3)
     origin = f"{scheme}://{host}" + (f":{port}" if port and port != _USUAL_PORT[scheme] else "")
-    return url if origin in config_of(call).origins else None
+    return url if origin in config_of(call).ret_url_origins else None
 
 
 def set_cookies(call: Call, outcome: SignedIn, now: Millis) -> None:
     """Leave the session's token with the browser, and the mark by which it is known to the account (decision 36)."""
-    secure = _secure(call)
     life = max(0, (outcome.token_ends_at or now) - now) // 1000
-    call.set_cookie(JWT_COOKIE, outcome.token, max_age=life, secure=secure)
+    _set(call, JWT_COOKIE, outcome.token, life)
     if outcome.mark is not None:
-        call.set_cookie(MARK_COOKIE, outcome.mark, max_age=MARK_LIFE, secure=secure)
+        _set(call, MARK_COOKIE, outcome.mark, MARK_LIFE)
 
 
 def clear_cookie(call: Call) -> None:
     """Make the browser forget the session's token. The mark stays: it signs nobody in."""
-    call.clear_cookie(JWT_COOKIE, secure=_secure(call))
+    _set(call, JWT_COOKIE, "", 0)
+
+
+def _set(call: Call, name: str, value: str, life: int) -> None:
+    secure = _secure(call)
+    # Browsers drop a cookie that says SameSite=None without Secure.
+    site = config_of(call).cookie_site if secure else "lax"
+    call.set_cookie(name, value, max_age=life, secure=secure, same_site=site)
 
 
 def _secure(call: Call) -> bool:
@@ -120,7 +126,3 @@ def _secure(call: Call) -> bool:
     """
     client = call.client
     return call.scheme != "http" or not client.network or not ip_address(client.address).is_loopback
-
-
-_JWT = DOOR.token
-assert isinstance(_JWT, Signed)

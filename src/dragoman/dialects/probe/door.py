@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Literal
 
 from msgspec import Struct
 
@@ -27,14 +28,17 @@ _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?"
 class Config(Struct, frozen=True, kw_only=True):
     """What an operator may set for this dialect. Raises ValueError for an origin that is none."""
 
+    ret_url_origins: tuple[str, ...] = ()
+    """Exact origins, `https://app.example.com`, one of which a `ret-url` must have to be sent back."""
     origins: tuple[str, ...] = ()
-    """Exact origins of the front ends, `https://app.example.com`: a `ret-url` is sent back only to one of them, and
-    their pages may write with the cookie."""
+    """Exact origins of other pages that may sign in and write with the cookie; our own always may."""
+    cookie_site: Literal["lax", "none"] = "lax"
+    """SameSite of the cookies; `none` where the pages are of another site."""
     query_tokens: bool = True
     """Whether credentials in the query string (`token`, `jwt`) count. They end up in other programs' logs."""
 
     def __post_init__(self) -> None:
-        for origin in self.origins:
+        for origin in (*self.ret_url_origins, *self.origins):
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"{origin!r} is no origin; write it as https://app.example.com, without a path")
 
@@ -53,7 +57,7 @@ def config_of(call: Call) -> Config:
     return call.dialect.config
 
 
-def _claims(person: Person, session: Session) -> Claims:
+def _claims(person: Person, session: Session | None) -> Claims:
     """Name the user by its number, as text (contract section 2.2)."""
     return {"sub": person.aliases["probe"]}
 
@@ -61,9 +65,12 @@ def _claims(person: Person, session: Session) -> Claims:
 API_TOKEN = ApiToken(use="probe_api")
 """The account's key, shown at each sign-in (decision 22)."""
 
+JWT = Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims)
+"""What stands for one session."""
+
 DOOR = Door(
     name="probe",
-    token=Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims),
+    token=JWT,
     factors=("totp", "recovery"),
     attempt="repeat",
     absolute=14 * DAY,
