@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from msgspec import Struct
 from ulid import ULID
@@ -119,7 +120,7 @@ class Accounts:
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(lambda tx: self._insert(tx, account, names, sealed))
+                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
