@@ -9,13 +9,13 @@ from msgspec import Struct
 
 from dragoman.core.doors import DAY, HOUR, Door
 from dragoman.core.refusals import LimitedToken, NotSignedIn
-from dragoman.core.tokens import Signed
+from dragoman.core.tokens import BadToken, Signed
 from dragoman.dialects.flashback import errors, wire
 from dragoman.http import Answer, Call, Dialect, operation
 from dragoman.model import Caller, Password, Person, Session, Typed, Wish
 
 
-def claims(person: Person, session: Session | None = None) -> dict[str, Any]:
+def claims(person: Person, session: Session | None) -> dict[str, Any]:
     """Return what Flashback's clients read in an access token (contract section 2, decision 14)."""
     account = person.account
     said = {"userId": wire.uuid_text(account.id), "orgId": wire.uuid_text(account.organization)}
@@ -64,9 +64,17 @@ async def authenticate(call: Call) -> Caller:
     try:
         return await call.core.sessions.authenticate(DOOR, token)
     except NotSignedIn:
-        if call.core.signin.is_limited(DOOR, token):
+        if _is_limited(call, token):
             raise LimitedToken from None
         raise
+
+
+def _is_limited(call: Call, token: str) -> bool:
+    try:
+        call.core.tokens.read(LIMITED, DOOR.name, token)
+    except BadToken:
+        return False
+    return True
 
 
 @operation(
