@@ -298,12 +298,14 @@ def _found(account: Account | None) -> Account:
 
 
 def _id_from(text: str) -> Id | None:
-    for parse in (lambda: uuid.UUID(text).bytes, lambda: ULID.from_str(text.upper()).bytes):
-        try:
-            return parse()
-        except ValueError:
-            continue
-    return None
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        pass
+    try:
+        return bytes(ULID.from_str(text.upper()))
+    except ValueError:
+        return None
 
 
 def _word(id: Id, alphabet: str, length: int) -> str:

@@ -8,6 +8,7 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
@@ -280,7 +281,8 @@ class SignIn:
         return _Draft(
             session=session, child=child, key=key, token=token, token_hash=token_hash, child_token=child_token,
             child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed,
-            handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(), mark=t.random.bytes(MARK_BYTES).hex(),
+            handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(),
+            mark=t.random.bytes(MARK_BYTES).hex(),
             seed=t.random.bytes(SEED_BYTES),
             key_id=t.keys().current(door.chain_use).id if door.refreshes else None,
         )  # fmt: skip
@@ -376,7 +378,9 @@ class SignIn:
             return refusals.TooManyCodes(waiting)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()
-        proof = began.code and await second_factor.accept(tx, account, began.code, began.door, began.now)
+        proof = (
+            None if began.code is None else await second_factor.accept(tx, account, began.code, began.door, began.now)
+        )
         if proof is not None:
             if began.attempt is not None:
                 await attempts.take(tx, began.attempt)
@@ -477,7 +481,8 @@ class SignIn:
     def _attempt_token(self, began: _Try, waiting: _Waiting) -> str | None:
         form, handle = began.door.attempt, began.draft.handle
         if isinstance(form, Signed):
-            claims = form.claims(waiting.person, None)
+            account = str(uuid.UUID(bytes=waiting.person.account.id))
+            claims = {"sub": account, **form.claims(waiting.person, None)}
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None
 
