@@ -5,20 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
+
+import structlog
 
 from dragoman.core import Core, Policy
 from dragoman.core.credentials.hashes import Parameters
+from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
-from dragoman.dialects import flashback, pocketm8, probe, rocketchat
+
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House
-from dragoman.settings import BadSettings, Settings
+from dragoman.settings import Settings
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, Tx
 from dragoman.storage.postgres import PostgresEngine
@@ -27,7 +30,9 @@ from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
 from dragoman.web import pages
 
+log = structlog.get_logger("dragoman.app")
 TICK_SECONDS = 1.0
+Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 _CHECK = "master_key_check"
 
 
@@ -79,8 +84,7 @@ async def open_database(settings: Settings, random: Random) -> Engine:
     if settings.storage.postgres:
         return await PostgresEngine.open(
             settings.storage.postgres,
-            min_size=1,
-            max_size=settings.storage.pool,
+            max_connections=settings.storage.pool,
             jitter=lambda: random.below(1000) / 1000,
         )
     return await SqliteEngine.open(settings.database)
@@ -139,7 +143,8 @@ async def opened(
         if not await is_current(db):
             raise NotReady("the database has another schema than this version; run: dragoman migrate")
         sealer = await open_sealer(db, settings.key_ring, random, clock)
-        async with core_over(db, sealer, settings, clock, random) as core:
+        doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
+        async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
             yield core
     finally:
         await db.close()
@@ -147,7 +152,7 @@ async def opened(
 
 @contextlib.asynccontextmanager
 async def core_over(
-    db: Engine, sealer: Sealer, settings: Settings, clock: Clock, random: Random
+    db: Engine, sealer: Sealer, settings: Settings, clock: Clock, random: Random, *, doors: Iterable[Door]
 ) -> AsyncIterator[Core]:
     """Build the Core over an open database and start it."""
     given = settings.passwords
@@ -155,7 +160,6 @@ async def core_over(
     pool = HashPool(
         threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
     )
-    doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
     core = Core(db, sealer, pool, clock, random, doors=doors, policy=policy(settings))
     try:
         await core.start()
@@ -165,9 +169,26 @@ async def core_over(
         pool.close()
 
 
-async def tick_for_ever(core: Core, failed: object) -> None:
-    """Do what is due once a second; a failure is logged and tried again."""
+def gateway(core: Core, settings: Settings, placed: Sequence[Mount], *, lifespan: Lifespan | None = None) -> Gateway:
+    """Build the ASGI application over an open Core."""
+    house = House(
+        clock=core.clock,
+        random=core.random,
+        ready=core.ready,
+        jwks=core.jwks,
+        log=structlog.get_logger("dragoman"),
+        access_log=structlog.get_logger("dragoman.access") if settings.log.access else None,
+        proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
+        lifespan=lifespan,
+    )
+    return Gateway(core, placed, house, pages=pages(placed))
+
+
+async def tick_for_ever(core: Core) -> None:
+    """Do what is due once a second; a failure is logged and tried again at the next beat."""
     while True:
         await asyncio.sleep(TICK_SECONDS)
-        with contextlib.suppress(Exception):
+        try:
             await core.tick()
+        except Exception as fault:
+            log.warning("tick failed", fault=type(fault).__name__)

@@ -113,7 +113,7 @@ class Accounts:
         """
         names = self._identifiers(new)
         if password is not None and not allow_weak:
-            policy.check(password, context=(new.first_name, new.last_name, *(n.shown for n in names)))
+            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await self._hashed(id, password) if password is not None else None
@@ -220,7 +220,7 @@ class Accounts:
         if not allow_weak:
             person = await accounts.person(self._t.db, account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
-            policy.check(password, context=names)
+            policy.check(password, names)
         now = self._t.clock.now()
         await self._store_password(account, await self._hashed(account.id, password), now, initial=initial)
 
