@@ -77,7 +77,9 @@ def test_the_readme_names_every_operation_and_message() -> None:
     text = (Path(errors.__file__).parent / "README.md").read_text()
     for each in DIALECT.operations:
         assert f"`{each.method} {each.path}`" in text
-    reachable = {message for _, message in errors.REFUSALS.values()} | {message for _, message in errors.FAULTS.values()}
+    reachable = {message for _, message in errors.REFUSALS.values()} | {
+        message for _, message in errors.FAULTS.values()
+    }
     assert not [message for message in reachable - {"ALREADY_IN_USE"} if f"`{message}`" not in text]
 
 

@@ -184,7 +184,8 @@ async def test_every_bad_field_is_named_in_order(house, body, problems):
 
 
 @pytest.mark.parametrize(
-    "email", ["ада@пример.рф", "🂡@🂡", "ﬀ@example.com", "İ@example.com", "a@" + "b" * 250, "'or''='@x", "%00@x", "a\u202e@x"]
+    "email",
+    ["ада@пример.рф", "🂡@🂡", "ﬀ@example.com", "İ@example.com", "a@" + "b" * 250, "'or''='@x", "%00@x", "a\u202e@x"],
 )
 async def test_absurd_addresses_are_nobodys(house, email):
     assert (await sign_in(house, email)).json() == WRONG
