@@ -52,10 +52,11 @@ class TokenExpired(BadToken):
 
 
 Claims = dict[str, Any]
-MakeClaims = Callable[[Person, Session], Claims]
+MakeClaims = Callable[[Person, Session | None], Claims]
+"""Makes a form's own claims; the session is None in a token that names an attempt."""
 
 
-def no_claims(person: Person, session: Session) -> Claims:
+def no_claims(person: Person, session: Session | None) -> Claims:
     """Add nothing to the claims that every token has."""
     return {}
 

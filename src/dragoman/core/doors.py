@@ -1,0 +1,58 @@
+"""A door: what a dialect asks of the gate, as one frozen value (decision 1, table A).
+
+Rules that differ between dialects are fields here and nothing else. The core never compares a dialect's name.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from dragoman.core.tokens import ApiToken, Opaque, Sealed, Signed
+
+DAY = 24 * 60 * 60
+HOUR = 60 * 60
+
+
+class Door(Struct, frozen=True):
+    """Which factors a dialect's wire can carry, how long its sessions live, whom it admits.
+
+    Times are in seconds; None means without that bound.
+    """
+
+    name: str
+    token: Opaque | Signed | Sealed
+    """The form of what the client holds for a session."""
+    factors: tuple[str, ...] = ("totp", "recovery")
+    """Second factors the wire can carry, best first."""
+    attempt: Literal["repeat", "handle"] | Signed = "repeat"
+    """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
+    signed limited token that names the attempt (decision 4)."""
+    idle: int | None = None
+    absolute: int | None = None
+    cap: int = 50
+    """Client sessions per account; the oldest beyond are ended (decision 21)."""
+    digest: Literal["always", "seen", "never"] = "never"
+    """Whether the SHA-256 of a password is accepted in its place: from all, from accounts that used it, from none."""
+    admits_all: bool = True
+    """False: members of the default organization only (decision 13)."""
+    requires_verified: bool = False
+    """True: an account that was never verified gets no session (Probe's `pending`)."""
+    tells: bool = False
+    """Whether the contract demands that unknown accounts are told apart, within the telling budget (decision 29)."""
+    refreshes: bool = False
+    """Whether sessions have a refresh chain (decision 19)."""
+    repeats_step: bool = False
+    """Whether the same client may use the last TOTP step once more within 60 s (decision 8)."""
+    child: str | None = None
+    """The name of a door in which a child session is opened with each sign-in (decision 20)."""
+    key: ApiToken | None = None
+    """A key that is shown with each sign-in and made at the first (decision 22)."""
+    marks: bool = False
+    """Whether a finished sign-in leaves a mark in the browser (decision 36)."""
+
+    @property
+    def chain_use(self) -> str:
+        """The use of the keys from which the door's refresh tokens derive."""
+        return f"{self.name}_refresh"

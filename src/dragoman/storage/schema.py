@@ -1,0 +1,258 @@
+"""The schema, once, for both engines, with each table's retention. Migrations import it; serving never does.
+
+Times are milliseconds since 1970; booleans are integers; `id` columns hold UUIDv7 in 16 bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+DAY = 24 * 60 * 60 * 1000
+FOREVER = None
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+RETENTION: dict[str, int | None] = {}
+"""How long a row is kept after its last use, in milliseconds; None for as long as its account."""
+
+Number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Bytes = sa.LargeBinary()
+Text = sa.Text()
+
+
+def _table(name: str, *columns: Any, kept: int | None, rowid: bool = False) -> sa.Table:
+    RETENTION[name] = kept
+    return sa.Table(name, metadata, *columns, sqlite_strict=True, sqlite_with_rowid=rowid)
+
+
+def _number(name: str, default: int | None = None, *, null: bool = False, key: bool = False) -> sa.Column[Any]:
+    given = None if default is None else str(default)
+    return sa.Column(name, Number, nullable=null, primary_key=key, autoincrement=False, server_default=given)
+
+
+def _bytes(name: str, *, null: bool = False, key: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, Bytes, nullable=null, primary_key=key)
+
+
+def _text(name: str, *, null: bool = False, key: bool = False) -> sa.Column[Any]:
+    return sa.Column(name, Text, nullable=null, primary_key=key)
+
+
+def _account(*, null: bool = False, key: bool = False) -> sa.Column[Any]:
+    return sa.Column("account", Bytes, sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=null, primary_key=key)
+
+
+meta = _table("meta", _text("name", key=True), _text("value"), kept=FOREVER)
+"""Facts of the installation: the master key's check value, the latch of the first administrator."""
+
+sequence = _table("sequence", _text("name", key=True), _number("next"), kept=FOREVER)
+"""Counters that give numbers out, Probe's user ids for one."""
+
+organization = _table(
+    "organization",
+    _bytes("id", key=True),
+    _text("name"),
+    _number("business", 0),
+    _number("is_default", 0),
+    _number("created_at"),
+    kept=FOREVER,
+)
+
+account = _table(
+    "account",
+    _bytes("id", key=True),
+    sa.Column("organization", Bytes, sa.ForeignKey("organization.id"), nullable=False),
+    _number("rank", 0),
+    _text("kind"),
+    _text("status"),
+    _number("administrator", 0),
+    _number("root", 0),
+    sa.Column("parent", Bytes, sa.ForeignKey("account.id"), nullable=True),
+    _text("first_name"),
+    _text("last_name"),
+    _text("display_name", null=True),
+    _number("auth_epoch", 0),
+    _number("first_verified_at", null=True),
+    _number("created_at"),
+    _number("updated_at"),
+    _number("signed_in_at", null=True),
+    _number("deleted_at", null=True),
+    kept=30 * DAY,
+)
+"""A person or bot. Kept for good; 30 days after a soft deletion, then erased with all that hangs on it."""
+sa.Index("ix_account_organization", account.c.organization, account.c.id)
+sa.Index("ix_account_parent", account.c.parent)
+
+identifier = _table(
+    "identifier",
+    _text("kind", key=True),
+    _text("folded", key=True),
+    _text("shown"),
+    _text("state"),
+    _number("is_primary", 0),
+    _number("verified_at", null=True),
+    _number("created_at"),
+    _account(),
+    kept=FOREVER,
+)
+"""Names by which an account is found, unique on the fold (decision 15)."""
+sa.Index("ix_identifier_account", identifier.c.account)
+
+alias = _table("alias", _text("system", key=True), _text("value", key=True), _account(), kept=FOREVER)
+"""The names other systems know an account by, made with it (decision 16)."""
+sa.Index("uq_alias_account_system", alias.c.account, alias.c.system, unique=True)
+
+credential = _table(
+    "credential",
+    _account(key=True),
+    _text("kind", key=True),
+    _text("scheme"),
+    _bytes("sealed"),
+    _number("version"),
+    _number("created_at"),
+    _number("initial", 0),
+    _number("dies_at", null=True),
+    _number("digest_seen", 0),
+    _number("last_step", 0),
+    _number("step_at", 0),
+    _bytes("step_client", null=True),
+    kept=FOREVER,
+)
+"""A password's hash or a TOTP seed, sealed. `version` is raised by each change (threat 3)."""
+
+recovery_code = _table(
+    "recovery_code", _account(key=True), _bytes("mac", key=True), _number("used_at", null=True), kept=FOREVER
+)
+"""Recovery codes as HMAC under the master key, each good once (decision 8)."""
+
+attempt = _table(
+    "attempt",
+    _bytes("handle_hash", key=True),
+    _account(),
+    _text("door"),
+    _text("methods"),
+    _number("auth_epoch"),
+    _number("version"),
+    _number("wrong_codes", 0),
+    _text("wish"),
+    _number("created_at"),
+    _number("ends_at"),
+    kept=DAY,
+)
+"""A sign-in that waits for its second factor (decisions 4 and 44)."""
+sa.Index("ix_attempt_account", attempt.c.account, attempt.c.created_at)
+sa.Index("ix_attempt_ends_at", attempt.c.ends_at)
+
+session = _table(
+    "session",
+    _bytes("id", key=True),
+    _account(),
+    _bytes("organization"),
+    _text("door"),
+    _text("kind"),
+    _bytes("parent", null=True),
+    _text("token_use"),
+    _bytes("token_hash", null=True),
+    _bytes("sealed_token", null=True),
+    _number("created_at"),
+    _number("seen_at"),
+    _number("idle", null=True),
+    _number("idle_until", null=True),
+    _number("ends_at", null=True),
+    _text("address"),
+    _text("user_agent"),
+    _text("device", null=True),
+    _text("name", null=True),
+    _text("methods"),
+    _number("proved_at"),
+    _number("generation", 0),
+    _number("confirmed_generation", 0),
+    _number("rotated_at", 0),
+    _bytes("rotated_client", null=True),
+    _number("odd_retries", 0),
+    _number("key_id", null=True),
+    _bytes("seed", null=True),
+    _number("ended_at", null=True),
+    _text("ended_why", null=True),
+    kept=90 * DAY,
+)
+"""One signed-in client or key. Kept for 90 days after its end."""
+sa.Index("uq_session_token_use_token_hash", session.c.token_use, session.c.token_hash, unique=True)
+sa.Index("ix_session_account", session.c.account, session.c.ended_at)
+sa.Index("ix_session_parent", session.c.parent)
+sa.Index("ix_session_ended_at", session.c.ended_at)
+sa.Index("ix_session_ends_at", session.c.ends_at)
+
+signing_key = _table(
+    "signing_key",
+    _number("id", key=True),
+    _text("use"),
+    _text("algorithm"),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("retired_at", null=True),
+    kept=180 * DAY,
+)
+"""Keys of tokens and refresh chains, sealed. Kept for 180 days after retirement."""
+
+counter = _table(
+    "counter",
+    _text("scope", key=True),
+    _bytes("subject", key=True),
+    _bytes("account", null=True),
+    _bytes("marks"),
+    _number("streak", 0),
+    _number("updated_at"),
+    kept=DAY,
+)
+"""Failures in sliding windows (table D): eight bytes each, when and by whom. Kept for a day after the last one."""
+sa.Index("ix_counter_account", counter.c.account)
+sa.Index("ix_counter_updated_at", counter.c.updated_at)
+
+known_network = _table(
+    "known_network", _account(key=True), _text("network", key=True), _number("last_at"), kept=90 * DAY
+)
+"""Networks from which an account has signed in (decision 36). Kept for 90 days after the last sign-in."""
+sa.Index("ix_known_network_last_at", known_network.c.last_at)
+
+mark = _table(
+    "mark",
+    _bytes("hash", key=True),
+    _account(),
+    _number("created_at"),
+    _number("last_at"),
+    kept=90 * DAY,
+)
+"""Cookies that make a browser known to an account (decision 36). Kept for 90 days after the last sign-in."""
+sa.Index("ix_mark_account", mark.c.account)
+sa.Index("ix_mark_last_at", mark.c.last_at)
+
+event = sa.Table(
+    "event",
+    metadata,
+    sa.Column("id", Number, primary_key=True, autoincrement=True),
+    _number("at"),
+    _text("kind"),
+    _bytes("account", null=True),
+    _bytes("session", null=True),
+    _text("door", null=True),
+    _text("address"),
+    _text("detail"),
+    _number("count", 1),
+    sqlite_autoincrement=True,
+    sqlite_strict=True,
+)
+"""The audit trail. Kept for 400 days."""
+RETENTION["event"] = 400 * DAY
+sa.Index("ix_event_account", event.c.account, event.c.id)
+sa.Index("ix_event_at", event.c.at)
+sa.Index("ix_event_session", event.c.session)

@@ -1,0 +1,251 @@
+"""Sessions of every dialect: the one INSERT, the authenticated read, rotation, ending."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from dragoman.model import Caller, Grant, Id, Millis, Session
+from dragoman.storage.accounts import ACCOUNT_COLUMNS, account_of
+from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
+from dragoman.storage.sealing import Sealer, where
+
+_COLUMNS = """
+    s.id, s.account, s.organization, s.door, s.kind, s.parent, s.token_use, s.created_at, s.seen_at, s.idle_until,
+    s.ends_at, s.address, s.user_agent, s.methods, s.proved_at, s.generation, s.confirmed_generation
+"""
+_WIDTH = 17
+_LIVE = (
+    "s.ended_at is null and (s.ends_at is null or s.ends_at > :now) and (s.idle_until is null or s.idle_until > :now)"
+)
+
+_CALLER_BY_ID = Statement(
+    f"""select {_COLUMNS}, {ACCOUNT_COLUMNS} from session s join account a on a.id = s.account
+        join organization o on o.id = a.organization where s.id = :id and {_LIVE}""",
+    hot=True,
+)
+_CALLER_BY_TOKEN = Statement(
+    f"""select {_COLUMNS}, {ACCOUNT_COLUMNS} from session s join account a on a.id = s.account
+        join organization o on o.id = a.organization
+        where s.token_use = :use and s.token_hash = :hash and {_LIVE}""",
+    hot=True,
+)
+_INSERT = Statement(
+    """insert into session(id, account, organization, door, kind, parent, token_use, token_hash, sealed_token,
+         created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, methods, proved_at,
+         rotated_at, rotated_client, key_id, seed)
+       values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
+         :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :methods, :proved_at,
+         :now, :rotated_client, :key_id, :seed)""",
+    hot=True,
+)
+_END_BEYOND_CAP = Statement(
+    """update session set ended_at = :now, ended_why = 'limit' where id in (
+         select id from session where account = :account and ended_at is null and door = :door and kind = 'client'
+           and parent is null order by id desc limit 1000 offset :cap)
+       or parent in (
+         select id from session where account = :account and ended_at is null and door = :door and kind = 'client'
+           and parent is null order by id desc limit 1000 offset :cap)""",
+)
+_COUNT_LIVE = Statement(
+    """select count(*) from session where account = :account and ended_at is null and door = :door
+       and kind = 'client' and parent is null""",
+    hot=True,
+)
+_END = Statement("update session set ended_at = :now, ended_why = :why where id = :id and ended_at is null", hot=True)
+_END_CHILDREN = Statement(
+    "update session set ended_at = :now, ended_why = :why where parent = :id and ended_at is null", hot=True
+)
+_END_CLIENTS = Statement(
+    """update session set ended_at = :now, ended_why = :why
+       where account = :account and ended_at is null and kind = 'client'"""
+)
+_END_OTHERS = Statement(
+    """update session set ended_at = :now, ended_why = :why
+       where account = :account and ended_at is null and kind = 'client'
+         and id <> :keep and (parent is null or parent <> :keep)"""
+)
+_END_ALL = Statement(
+    "update session set ended_at = :now, ended_why = :why where account = :account and ended_at is null"
+)
+_CHAIN = Statement(
+    """select account, organization, door, idle, idle_until, ends_at, generation, confirmed_generation, rotated_at,
+         rotated_client, odd_retries, key_id, seed, ended_at from session where id = :id""",
+    hot=True,
+)
+_ROTATE = Statement(
+    """update session set generation = generation + 1, confirmed_generation = :generation, rotated_at = :now,
+         rotated_client = :client, odd_retries = :odd_retries, key_id = :key_id, idle_until = :idle_until,
+         seen_at = :now
+       where id = :id and generation = :generation and ended_at is null""",
+    hot=True,
+)
+_MARK_ODD = Statement(
+    "update session set odd_retries = :odd_retries where id = :id and generation = :generation and ended_at is null",
+    hot=True,
+)
+_CONFIRM = Statement(
+    """update session set confirmed_generation = :generation
+       where id = :id and generation >= :generation and confirmed_generation < :generation""",
+    hot=True,
+)
+_SEEN = Statement("update session set seen_at = :now where id = :id and seen_at < :now", hot=True)
+_LIST = Statement(
+    f"select {_COLUMNS} from session s where s.account = :account and {_LIVE} order by s.id desc limit 200", hot=True
+)
+_KEY = Statement(
+    f"""select s.id, s.sealed_token from session s
+        where s.account = :account and s.ended_at is null and s.kind = 'key' and s.token_use = :use and {_LIVE}""",
+    hot=True,
+)
+_SWEEP = Statement(
+    "delete from session where id in (select id from session where ended_at < :before order by ended_at limit 200)"
+)
+_SWEEP_EXPIRED = Statement(
+    "delete from session where id in (select id from session where ends_at < :before order by ends_at limit 200)"
+)
+_COUNT = Statement(f"select count(*) from session s where {_LIVE}")
+
+
+class Chain(Struct, frozen=True, gc=False):
+    """What the row of a session says of its refresh chain (decision 19)."""
+
+    account: Id
+    organization: Id
+    door: str
+    idle: Millis | None
+    idle_until: Millis | None
+    ends_at: Millis | None
+    generation: int
+    confirmed_generation: int
+    rotated_at: Millis
+    rotated_client: bytes | None
+    odd_retries: int
+    key_id: int | None
+    seed: bytes | None
+    ended_at: Millis | None
+
+
+def _caller(row: Row) -> Caller:
+    return Caller(Session(*row[:_WIDTH]), account_of(row[_WIDTH:]))
+
+
+def seal_token(sealer: Sealer, session: Id, account: Id, token: str) -> bytes:
+    """Seal a key's token, which its dialect shows again (decision 22)."""
+    return sealer.seal("session", where("session", "sealed_token", session, account), token.encode())
+
+
+def unseal_token(sealer: Sealer, session: Id, account: Id, sealed: bytes) -> str:
+    """Open what `seal_token` made."""
+    return sealer.open("session", where("session", "sealed_token", session, account), sealed).decode()
+
+
+async def caller_by_id(db: Reader, id: Id, now: Millis) -> Caller | None:
+    """Return a live session and its account by the session's id."""
+    row = await db.one(_CALLER_BY_ID, id=id, now=now)
+    return _caller(row) if row else None
+
+
+async def caller_by_token(db: Reader, use: str, token_hash: bytes, now: Millis) -> Caller | None:
+    """Return a live session and its account by the hash of an opaque token and the use it was made for."""
+    row = await db.one(_CALLER_BY_TOKEN, use=use, hash=token_hash, now=now)
+    return _caller(row) if row else None
+
+
+async def insert(tx: Tx, grant: Grant, rotated_client: bytes) -> Session:
+    """Insert the session that a grant allows: the only INSERT into `session` (threat 1)."""
+    now = grant.created_at
+    idle_until = None if grant.idle is None else now + grant.idle
+    client = grant.client
+    await tx.run(
+        _INSERT, id=grant.id, account=grant.account, organization=grant.organization, door=grant.door,
+        kind=grant.kind, parent=grant.parent, token_use=grant.token_use, token_hash=grant.token_hash,
+        sealed_token=grant.sealed_token, now=now, idle=grant.idle, idle_until=idle_until, ends_at=grant.ends_at,
+        address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
+        methods=grant.methods, proved_at=grant.proved_at, rotated_client=rotated_client, key_id=grant.key_id,
+        seed=grant.seed,
+    )  # fmt: skip
+    return Session(
+        grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,
+        idle_until, grant.ends_at, client.address, client.user_agent, grant.methods, grant.proved_at, 0, 0,
+    )  # fmt: skip
+
+
+async def end_beyond_cap(tx: Tx, account: Id, door: str, cap: int, now: Millis) -> int:
+    """End the oldest client sessions of an account and dialect beyond `cap`, with their children (decision 21)."""
+    row = await tx.one(_COUNT_LIVE, account=account, door=door)
+    if row is None or row[0] <= cap:
+        return 0
+    return await tx.run(_END_BEYOND_CAP, account=account, door=door, cap=cap, now=now)
+
+
+async def end(tx: Tx, id: Id, why: str, now: Millis) -> bool:
+    """End one session and its children; tell whether it was live."""
+    ended = await tx.run(_END, id=id, why=why, now=now) == 1
+    await tx.run(_END_CHILDREN, id=id, why=why, now=now)
+    return ended
+
+
+async def end_clients(tx: Tx, account: Id, why: str, now: Millis, *, keep: Id | None = None) -> int:
+    """End the account's client sessions in all dialects, `keep` and its children left out; keys stay."""
+    if keep is None:
+        return await tx.run(_END_CLIENTS, account=account, why=why, now=now)
+    return await tx.run(_END_OTHERS, account=account, why=why, now=now, keep=keep)
+
+
+async def end_all(tx: Tx, account: Id, why: str, now: Millis) -> int:
+    """End all sessions and keys of the account in all dialects."""
+    return await tx.run(_END_ALL, account=account, why=why, now=now)
+
+
+async def chain(db: Reader, id: Id) -> Chain | None:
+    """Return the state of a session's refresh chain, live or not."""
+    row = await db.one(_CHAIN, id=id)
+    return Chain(*row) if row else None
+
+
+async def rotate(
+    tx: Tx, id: Id, generation: int, now: Millis, *, client: bytes, odd_retries: int, key_id: int,
+    idle_until: Millis | None,
+) -> bool:  # fmt: skip
+    """Move a chain from `generation` to the next, if it still stands there; tell whether it did."""
+    changed = await tx.run(
+        _ROTATE, id=id, generation=generation, now=now, client=client, odd_retries=odd_retries, key_id=key_id,
+        idle_until=idle_until,
+    )  # fmt: skip
+    return changed == 1
+
+
+async def mark_odd(tx: Tx, id: Id, generation: int, odd_retries: int) -> bool:
+    """Record a late or foreign retry within the present generation; tell whether the chain still stands there."""
+    return await tx.run(_MARK_ODD, id=id, generation=generation, odd_retries=odd_retries) == 1
+
+
+async def confirm(tx: Tx, id: Id, generation: int) -> None:
+    """Record that something issued with this generation was presented, so that its parent is spent."""
+    await tx.run(_CONFIRM, id=id, generation=generation)
+
+
+async def seen(tx: Tx, id: Id, now: Millis) -> None:
+    """Record when the session was last used."""
+    await tx.run(_SEEN, id=id, now=now)
+
+
+async def list_live(db: Reader, account: Id, now: Millis) -> list[Session]:
+    """Return the account's live sessions and keys in all dialects, newest first, at most 200."""
+    return [Session(*row) for row in await db.all(_LIST, account=account, now=now)]
+
+
+async def live_key(db: Reader, account: Id, use: str, now: Millis) -> tuple[Id, bytes] | None:
+    """Return the id and sealed token of the account's live key for this use."""
+    row = await db.one(_KEY, account=account, use=use, now=now)
+    return (row[0], row[1]) if row else None
+
+
+async def count_live(db: Engine, now: Millis) -> int:
+    """Return how many sessions are live."""
+    return int((await db.scan(_COUNT, now=now))[0][0])
+
+
+async def sweep(tx: Tx, before: Millis) -> int:
+    """Delete up to 400 sessions that ended or ran out before then; return how many."""
+    return await tx.run(_SWEEP, before=before) + await tx.run(_SWEEP_EXPIRED, before=before)
