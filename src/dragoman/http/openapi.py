@@ -73,7 +73,7 @@ class _Book:
     """The schemas of all classes of a document, and the named components they point to."""
 
     def __init__(self, kinds: list[Any]) -> None:
-        schemas, self.components = msgspec.json.schema_components(kinds, schema_hook=_anything, ref_template=_REF)
+        schemas, self.components = msgspec.json.schema_components(kinds, ref_template=_REF)
         self._schemas = list(zip(kinds, schemas, strict=True))
 
     def schema(self, kind: Any) -> Schema:
@@ -114,12 +114,6 @@ class _Book:
                 component.setdefault("additionalProperties", False)
 
 
-def _anything(kind: type) -> Schema:
-    if kind is object:
-        return {}
-    raise NotImplementedError
-
-
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     """Return the classes of a union, which need no tags since answers are only written; else the class itself."""
     return get_args(kind) if isinstance(kind, UnionType) else (kind,)
@@ -137,7 +131,7 @@ def _distinct(kinds: Iterable[Any]) -> list[Any]:
 def _operation(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     """Return one operation object."""
     shown: Schema = {
-        "operationId": f"{each.name}_{each.method.lower()}" if _shared(each, dialect) else each.name,
+        "operationId": _identity(each, dialect),
         "summary": each.summary,
         "parameters": _parameters(each, book),
         "responses": _responses(each, dialect, book),
@@ -152,9 +146,11 @@ def _operation(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     return shown
 
 
-def _shared(each: Operation, dialect: Dialect) -> bool:
-    """Whether another shown operation has the same name: one handler under two methods."""
-    return sum(other.name == each.name and not other.hidden for other in dialect.operations) > 1
+def _identity(each: Operation, dialect: Dialect) -> str:
+    """Return the handler's name, numbered where one handler serves several paths or methods."""
+    alike = [other for other in dialect.operations if other.name == each.name and not other.hidden]
+    number = alike.index(each) + 1
+    return each.name if number == 1 else f"{each.name}_{number}"
 
 
 def _parameters(each: Operation, book: _Book) -> list[Schema]:
