@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from dragoman.core import keystore, refusals
+from dragoman.core import refusals
 from dragoman.dialects.pocketm8 import DIALECT, errors
 from dragoman.http import faults
 from dragoman.http.openapi import document
@@ -67,10 +67,6 @@ def test_refusals_are_dressed(refusal: refusals.Refusal) -> None:
 )
 def test_refusals_that_name_a_field(refusal: refusals.Refusal, body: object) -> None:
     assert json.loads(msgspec.json.encode(errors.refuse(refusal, None).body)) == body
-
-
-def test_only_what_an_operator_reads_stays_out_of_the_table() -> None:
-    assert not issubclass(keystore.TooManyKeys, refusals.Refusal) or keystore.TooManyKeys in errors.REFUSALS
 
 
 def test_the_readme_names_every_operation_and_message() -> None:
