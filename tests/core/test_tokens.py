@@ -587,6 +587,8 @@ def test_a_key_of_another_algorithm_under_the_same_use_reads_nothing() -> None:
         wrong = {"HS256": "ES256", "ES256": "HS256", "A256GCM": "HS256"}[ALGORITHM[form.use]]
         house.set = KeySet([make_key(50, form.use, wrong)])
         refused(house, form, token)
+        with pytest.raises(NoKey, match="does not serve"):
+            issue(house, form)
         house.set = KeySet(house.made)
 
 

@@ -105,10 +105,11 @@ class Sessions:
             if state is None or state.door != door.name or state.seed is None:
                 raise refusals.BadRefreshToken
             self._check_mac(door, shown, state.seed)
-            _refuse_dead(state, now)
+            # Status first: it ends the session too, and whoever held a good token is told the reason that helps.
             account = await accounts.by_id(self._t.db, state.account)
             if account is None or account.status != "active":
                 raise refusals.NotActive(account.status if account else "deleted")
+            _refuse_dead(state, now)
             generation = await self._move(door, shown, state, client, now)
             if generation is not None:
                 person = await accounts.person(self._t.db, account)

@@ -10,7 +10,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -112,7 +113,7 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
                 raise
     elif media == "application/x-www-form-urlencoded" and rules.form:
         try:
-            return _converted(_clean(nested(parse_pairs(raw)), "form"), kind, "form")
+            return _converted(_clean(_renamed(nested(parse_pairs(raw)), kind), "form"), kind, "form")
         except BadForm as broken:
             if not rules.lenient:
                 raise Invalid((Problem("", "format", str(broken), "form"),)) from None
@@ -125,15 +126,21 @@ def decode_json(raw: bytes, kind: Any) -> Any:
     """Return a value of class `kind` from JSON. Raises NotJson, NotAnObject or Invalid."""
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
         raise NotJson(f"the body is nested deeper than {MAX_DEPTH} levels")
-    if _SUSPECT.search(raw) is not None:
-        return _converted(_clean(_generic(raw), "body"), kind, "body", strict=True)
+    if hasattr(kind, "other_names"):
+        return _converted(_clean(_renamed(_generic(raw), kind), "body"), kind, "body", strict=True)
     try:
-        return _decoder(kind).decode(raw)
+        decoded = _decoder(kind).decode(raw)
     except msgspec.ValidationError as broken:
-        value = _generic(raw)
+        try:
+            value = _generic(raw)
+        except NotJson:  # a number that only the class made out to be absurd
+            raise Invalid((_problem(broken, "", "body"),)) from None
         raise _judged(value, kind, broken, "body") from None
     except (ValueError, RecursionError):
         raise NotJson from None
+    if _SUSPECT.search(raw) is not None:
+        _clean(_generic(raw), "body")
+    return decoded
 
 
 def convert_query(pairs: Mapping[str, str], kind: Any) -> Any:
@@ -174,6 +181,21 @@ def _generic(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         raise NotJson from None
+
+
+def _renamed(value: Any, kind: Any) -> Any:
+    """Give each field its first name, where the class says in `other_names` (other to first) that it has others.
+
+    When both came the first name counts.
+    """
+    others: Mapping[str, str] = getattr(kind, "other_names", {})
+    if not isinstance(value, dict) or others.keys().isdisjoint(value):
+        return value
+    renamed = {name: item for name, item in value.items() if name not in others}
+    for other, first in others.items():
+        if other in value:
+            renamed.setdefault(first, value[other])
+    return renamed
 
 
 def _clean(value: Any, place: Place) -> Any:
@@ -220,6 +242,14 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
+def _struct_in(kind: Any) -> Any:
+    """Return the one Struct class of a field's type, `Device` or `Device | None`, else None."""
+    if _is_struct(kind):
+        return kind
+    found = [part for part in get_args(kind) if _is_struct(part)] if get_origin(kind) in {Union, UnionType} else []
+    return found[0] if len(found) == 1 else None
+
+
 def _problems(value: Mapping[str, Any], kind: Any, prefix: str, place: Place, strict: bool) -> list[Problem]:
     """Try every field of a Struct class on its own."""
     problems: list[Problem] = []
@@ -230,8 +260,9 @@ def _problems(value: Mapping[str, Any], kind: Any, prefix: str, place: Place, st
                 problems.append(Problem(path, "required", "is required", place))
             continue
         item = value[field.encode_name]
-        if _is_struct(field.type) and isinstance(item, dict):
-            problems += _problems(item, field.type, path + ".", place, strict)
+        inner = _struct_in(field.type) if isinstance(item, dict) else None
+        if inner is not None:
+            problems += _problems(item, inner, path + ".", place, strict)
             continue
         try:
             msgspec.convert(item, field.type, strict=strict)

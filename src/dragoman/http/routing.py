@@ -14,6 +14,7 @@ from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.metrics import Metrics, Tally
 from dragoman.http.operation import Operation
 
+_SLASHES = re.compile("/{2,}")
 _UNFIT_VALUE = re.compile("[\x00-\x1f\x7f\ufffd]")
 
 
@@ -74,7 +75,9 @@ class Room:
 
     def look_up(self, path: str) -> tuple[Mapping[str, Route], tuple[str, ...]]:
         """Return the methods at a path of this room and the values of its names, left to right."""
-        path = self.dialect.tidy_path(path[len(self.prefix) :] or "/")
+        if self.prefix:
+            path = ("/" + path.lstrip("/"))[len(self.prefix) :] or "/"
+        path = self.dialect.tidy_path(path)
         found = self._static.get(path)
         if found is not None:
             return found, ()
@@ -134,9 +137,12 @@ class Table:
         return room, methods, route, values
 
     def owner(self, path: str) -> Room:
-        """Return the room with the longest owned prefix of a path, on segment boundaries."""
-        if path.startswith("//"):
-            path = "/" + path.lstrip("/")
+        """Return the room with the longest owned prefix of a path, on segment boundaries.
+
+        Doubled slashes count as one here only: whether the owner has something there is for its `tidy_path` to say.
+        """
+        if "//" in path:
+            path = _SLASHES.sub("/", path)
         while path:
             room = self._owners.get(path)
             if room is not None:
