@@ -51,3 +51,8 @@ class Door(Struct, frozen=True):
     """A key that is shown with each sign-in and made at the first (decision 22)."""
     marks: bool = False
     """Whether a finished sign-in leaves a mark in the browser (decision 36)."""
+
+    @property
+    def chain_use(self) -> str:
+        """The use of the keys from which the door's refresh tokens derive."""
+        return f"{self.name}_refresh"

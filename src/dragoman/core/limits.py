@@ -130,6 +130,7 @@ class Lane(Struct, frozen=True, gc=False):
     """`strangers`, `known` or `mark`."""
     subject: bytes
     by: int
+    network: str
 
     def budget(self, budgets: Budgets) -> Budget:
         """Return the lane's budget for passwords."""
@@ -152,10 +153,10 @@ async def lane_of(db: Reader, subject: bytes, account: Id | None, client: Client
     by = tag(client.network.encode())
     since = now - KNOWN_FOR
     if client.mark is not None and await counters.marked_account(db, client.mark, since) == account and account:
-        return Lane(True, "mark", _subject(subject, client.mark), by)
+        return Lane(True, "mark", _subject(subject, client.mark), by, client.network)
     if client.network and await counters.knows_network(db, subject, client.network, since) and account:
-        return Lane(True, "known", _subject(subject, client.network.encode()), by)
-    return Lane(False, "strangers", subject, by)
+        return Lane(True, "known", _subject(subject, client.network.encode()), by, client.network)
+    return Lane(False, "strangers", subject, by, client.network)
 
 
 def wide(network: str) -> str:
@@ -201,7 +202,7 @@ class Limits:
         return waiting
 
     async def password_failed(
-        self, tx: Tx, lane: Lane | None, client: Client, who: bytes, account: Id | None, now: Millis
+        self, tx: Tx, lane: Lane | None, client: Client, *, who: bytes, account: Id | None, now: Millis
     ) -> None:
         """Count a failed password against the lane (None: the network alone, decision 27) and the network."""
         if lane is not None:

@@ -134,7 +134,7 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
                 raise
     elif media == "application/x-www-form-urlencoded" and rules.form:
         try:
-            return _converted(_clean(nested(parse_pairs(raw)), "form"), kind, "form")
+            return _converted(_clean(_renamed(nested(parse_pairs(raw)), kind), "form"), kind, "form")
         except BadForm as broken:
             if not rules.lenient:
                 raise Invalid((Problem("", "format", str(broken), "form"),)) from None
@@ -147,6 +147,8 @@ def decode_json(raw: bytes, kind: Any) -> Any:
     """Return a value of class `kind` from JSON. Raises NotJson, NotAnObject or Invalid."""
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
         raise NotJson(f"the body is nested deeper than {MAX_DEPTH} levels")
+    if hasattr(kind, "other_names"):
+        return _converted(_clean(_renamed(_generic(raw), kind), "body"), kind, "body", strict=True)
     try:
         decoded = _decoder(kind).decode(raw)
     except msgspec.ValidationError as broken:
@@ -200,6 +202,21 @@ def _generic(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         raise NotJson from None
+
+
+def _renamed(value: Any, kind: Any) -> Any:
+    """Give each field its first name, where the class says in `other_names` (other to first) that it has others.
+
+    When both came the first name counts.
+    """
+    others: Mapping[str, str] = getattr(kind, "other_names", {})
+    if not isinstance(value, dict) or others.keys().isdisjoint(value):
+        return value
+    renamed = {name: item for name, item in value.items() if name not in others}
+    for other, first in others.items():
+        if other in value:
+            renamed.setdefault(first, value[other])
+    return renamed
 
 
 def _clean(value: Any, place: Place) -> Any:

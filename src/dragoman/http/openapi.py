@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -27,7 +28,8 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     :param prefix: what the mount puts before every path.
     """
     shown = [each for each in dialect.operations if not each.hidden]
-    answers = _distinct([*(kind for each in shown for kind in each.answers.values()), dialect.error_class])
+    said = [*(kind for each in shown for kind in each.answers.values()), dialect.error_class]
+    answers = _distinct(one for kind in said for one in _alternatives(kind))
     requests = _distinct(each.body for each in shown)
     book = _Book([*answers, *requests, *_distinct(each.query for each in shown)])
     book.close(answers)
@@ -78,6 +80,11 @@ class _Book:
         """Return the schema of a class."""
         return next(schema for known, schema in self._schemas if known is kind)
 
+    def answer(self, kind: Any) -> Schema:
+        """Return the schema of an answer: of one class, or of any class of a union."""
+        schemas = [self.schema(one) for one in _alternatives(kind)]
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
     def resolved(self, kind: Any) -> Schema:
         """Return the schema of a Struct class itself, not the reference to it."""
         schema = self.schema(kind)
@@ -105,6 +112,11 @@ class _Book:
             component = self.components[name]
             if component.get("type") == "object" and "properties" in component:
                 component.setdefault("additionalProperties", False)
+
+
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the classes of a union, which need no tags since answers are only written; else the class itself."""
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def _distinct(kinds: Iterable[Any]) -> list[Any]:
@@ -175,11 +187,11 @@ def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     for status, kind in each.answers.items():
         shown[str(status)] = {"description": _phrase(status)}
         if kind is not None:
-            shown[str(status)]["content"] = {media: {"schema": book.schema(kind)}}
+            shown[str(status)]["content"] = {media: {"schema": book.answer(kind)}}
     shown["default"] = {"description": "Error"}
     if dialect.error_class is not None:
         media = (dialect.error_content_type or dialect.content_type).partition(";")[0]
-        shown["default"]["content"] = {media: {"schema": book.schema(dialect.error_class)}}
+        shown["default"]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
     return shown
 
 

@@ -22,6 +22,7 @@ from dragoman.core.refusals import (
     Refusal,
     VerificationRequired,
     Waiting,
+    of_storage,
 )
 from dragoman.http.address import Proxies
 from dragoman.http.always import Jwks, Ready, always_on, nobody, plain_fault, plain_refusal
@@ -235,6 +236,7 @@ class Gateway:
 
     def _dressed(self, broken: Exception, call: Call) -> tuple[Answer, bytes | None]:
         """Turn whatever was raised into the owner's answer. Never raises."""
+        broken = of_storage(broken) or broken
         try:
             if isinstance(broken, Refusal):
                 answer = call.dialect.refuse(broken, call)

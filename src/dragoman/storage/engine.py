@@ -1,7 +1,8 @@
 """The small interface that the rest of Dragoman knows of a database.
 
 SQL is written once, in the subset that SQLite and PostgreSQL share, as a module-level `Statement` beside the
-function that uses it. The two engines are `storage/sqlite.py` and `storage/postgres.py`.
+function that uses it. The two engines are `storage/sqlite.py` and `storage/postgres.py`; both pass
+`tests/conformance/test_engine.py`.
 """
 
 from __future__ import annotations
@@ -9,26 +10,30 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
+from dragoman.storage.statement import STATEMENTS, Statement, UnstorableValue
+
+__all__ = [
+    "ROW_LIMIT",
+    "STATEMENTS",
+    "ConstraintViolated",
+    "Engine",
+    "OutcomeUnknown",
+    "Reader",
+    "Row",
+    "Statement",
+    "StorageBusy",
+    "StorageUnavailable",
+    "SuspendedInTransaction",
+    "TooManyRows",
+    "Tx",
+    "UnstorableValue",
+]
+
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-STATEMENTS: list[Statement] = []
-"""Every statement of the program, in order of import: the conformance suite runs each on both engines."""
-
-
-class Statement:
-    """One SQL text with named parameters (`:name`), written in the portable subset (decision 34).
-
-    Parameters are int, str, bytes or None; times are integers in milliseconds since 1970, booleans 0 or 1.
-    `hot` marks a statement of the sign-in, authenticate or refresh path: a test demands that it uses an index.
-    """
-
-    __slots__ = ("hot", "sql")
-
-    def __init__(self, sql: str, *, hot: bool = False) -> None:
-        self.sql = sql
-        self.hot = hot
-        STATEMENTS.append(self)
+ROW_LIMIT = 200
+"""How many rows `all` returns at most (decision 33)."""
 
 
 class StorageUnavailable(Exception):
@@ -36,22 +41,30 @@ class StorageUnavailable(Exception):
 
 
 class StorageBusy(StorageUnavailable):
-    """The call waited in the writer's queue past its deadline; nothing of it was kept.
+    """The call waited for its turn past the deadline; nothing of it was kept.
 
     `retry_after` is in whole seconds.
     """
 
     def __init__(self, retry_after: int = 1) -> None:
-        super().__init__("the writer's queue is full")
+        super().__init__("the call waited for its turn past the deadline")
         self.retry_after = retry_after
 
 
+class OutcomeUnknown(StorageUnavailable):
+    """The connection broke during COMMIT: all of the transaction was kept, or nothing. PostgreSQL only."""
+
+
 class ConstraintViolated(Exception):
-    """A unique key, foreign key or check refused the row. The transaction may go on only on SQLite; do not."""
+    """A unique key, foreign key or check refused the row. The message names the constraint, never a value.
+
+    It ends the transaction on both engines: every further statement raises it again, and so does `transaction`
+    when `fn` has swallowed it. Where a clash is expected, write `ON CONFLICT`.
+    """
 
 
 class SuspendedInTransaction(RuntimeError):
-    """A transaction function awaited something other than its `tx`."""
+    """A transaction function awaited something other than its `tx`. Nothing of it was kept."""
 
 
 class TooManyRows(RuntimeError):
@@ -59,7 +72,11 @@ class TooManyRows(RuntimeError):
 
 
 class Reader(Protocol):
-    """What both an engine and a transaction can do."""
+    """What both an engine and a transaction can do.
+
+    Every call raises UnstorableValue for a parameter that no engine keeps, StorageUnavailable when the database
+    cannot answer.
+    """
 
     async def one(self, statement: Statement, /, **args: Any) -> Row | None:
         """Return the first row, or None. The statement is always run to its end."""
@@ -69,14 +86,17 @@ class Reader(Protocol):
 
 
 class Tx(Reader, Protocol):
-    """A transaction under way. Valid only inside the `fn` it was given to."""
+    """A transaction under way. Valid only inside the `fn` it was given to, and used by one `await` at a time."""
 
     async def run(self, statement: Statement, /, **args: Any) -> int:
         """Run a write and return the number of rows it changed. Raises ConstraintViolated."""
 
 
 class Engine(Reader, Protocol):
-    """A database: point reads outside any transaction, scans, and transactions."""
+    """A database: point reads outside any transaction, scans, and transactions.
+
+    An engine belongs to the event loop it was opened in. Reads see every write that was acknowledged before.
+    """
 
     async def scan(self, statement: Statement, /, **args: Any) -> list[Row]:
         """Run a read that may be long (lists, searches) away from the event loop; no limit on rows."""
@@ -87,7 +107,8 @@ class Engine(Reader, Protocol):
         `fn` may run more than once (decision 30): it touches only `tx` and its arguments. An exception from `fn`
         rolls its own writes back and reaches the caller. A caller that is cancelled does not cancel the write.
 
-        Raises StorageUnavailable (nothing kept), StorageBusy, SuspendedInTransaction.
+        Raises StorageUnavailable (nothing kept), StorageBusy, OutcomeUnknown, ConstraintViolated,
+        SuspendedInTransaction.
         """
 
     async def ready(self) -> bool:

@@ -1,0 +1,323 @@
+"""Accounts: adding, finding, naming, and what an operator does to them."""
+
+from __future__ import annotations
+
+import uuid
+from functools import partial
+
+from msgspec import Struct
+from ulid import ULID
+
+from dragoman.core import events, identifiers, ports, refusals
+from dragoman.core.credentials import hashes, policy
+from dragoman.core.signin import Tools
+from dragoman.model import Account, AccountKind, AddressState, Id, Identifier, Millis, Password, Person, Status
+from dragoman.storage import accounts, attempts, counters, credentials, sessions
+from dragoman.storage.engine import ConstraintViolated, Tx
+
+ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
+"""Rocket.Chat's: 55 characters without look-alikes (its contract, section 2.1)."""
+OWNER_RANK = 255
+INITIAL_FOR: Millis = 7 * 24 * 60 * 60_000
+USERNAME_TRIES = 20
+
+
+class NewAccount(Struct, frozen=True):
+    """What an operator says of an account to be added."""
+
+    email: str | None = None
+    username: str | None = None
+    phone: str | None = None
+    first_name: str = ""
+    last_name: str = ""
+    display_name: str | None = None
+    kind: AccountKind = "person"
+    administrator: bool = False
+    root: bool = False
+    verified: bool = False
+    """The address counts as verified; else an operator's word makes it vouched."""
+    organization: Id | None = None
+    """None: the default organization (decision 10)."""
+    rank: int | None = None
+    """None: 255 for administrators, else 0."""
+    parent: Id | None = None
+    status: Status = "active"
+
+
+class Accounts:
+    """Finds and changes accounts."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    # ------------------------------------------------------------ finding
+
+    async def person(self, account: Account) -> Person:
+        """Return the account with all that a dialect shows of it."""
+        return await accounts.person(self._t.db, account)
+
+    async def by_id(self, id: Id) -> Account:
+        """Return the account of this id. Raises NotFound."""
+        return _found(await accounts.by_id(self._t.db, id))
+
+    async def by_alias(self, system: str, value: str) -> Account:
+        """Return the account another system knows by this name. Raises NotFound."""
+        return _found(await accounts.by_alias(self._t.db, system, value) if identifiers.storable(value) else None)
+
+    async def named(self, text: str) -> Account:
+        """Return the account an operator means: any identifier, alias or id, or `kind:value` to be exact.
+
+        Kinds are email, username, phone, id and the systems of aliases. Raises NotFound, Ambiguous with the
+        candidates (decision 16).
+        """
+        found: dict[Id, tuple[str, Account]] = {}
+        kind, colon, value = text.partition(":")
+        if colon and (exact := await self._by_kind(kind, value)) is not None:
+            return exact
+        for kind in ("email", "username", "phone", "id", "rocketchat", "probe", "pocketm8"):
+            account = await self._by_kind(kind, text)
+            if account is not None and account.id not in found:
+                found[account.id] = (f"{kind}:{text}", account)
+        if len(found) > 1:
+            raise refusals.Ambiguous(tuple(name for name, _ in found.values()))
+        return _found(next((account for _, account in found.values()), None))
+
+    async def _by_kind(self, kind: str, value: str) -> Account | None:
+        if not identifiers.storable(value):
+            return None
+        if kind in ("email", "username", "phone"):
+            return await accounts.by_identifier(self._t.db, kind, identifiers.fold(kind, value))  # type: ignore[arg-type]
+        if kind == "id":
+            id = _id_from(value)
+            return await accounts.by_id(self._t.db, id) if id else None
+        return await accounts.by_alias(self._t.db, kind, value)
+
+    async def page(self, after: Id = b"") -> list[Account]:
+        """Return up to 200 accounts after this id, in order of creation."""
+        return await accounts.page(self._t.db, after)
+
+    async def default_organization(self) -> Id:
+        """Return the organization made at set-up. Raises NotFound before it."""
+        id = await accounts.default_organization(self._t.db)
+        if id is None:
+            raise refusals.NotFound
+        return id
+
+    # ------------------------------------------------------------ adding
+
+    async def add(self, new: NewAccount, password: Password | None, *, allow_weak: bool = False) -> Person:
+        """Add an account with its identifiers, aliases and password.
+
+        A missing username is made from the address or the name. Raises BadIdentifier, IdentifierTaken, WeakPassword,
+        NotFound for an organization or parent that does not exist.
+        """
+        names = self._identifiers(new)
+        if password is not None and not allow_weak:
+            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
+        id = ports.new_id(self._t.clock, self._t.random)
+        account = await self._account(id, new)
+        sealed = await self._hashed(id, password) if password is not None else None
+        taken: str | None = None
+        for _ in range(USERNAME_TRIES):
+            try:
+                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
+            except ConstraintViolated:
+                taken = await self._taken(names)
+                if new.username is not None or taken != "username":
+                    break
+                names = self._with_other_username(names)
+            else:
+                return await accounts.person(self._t.db, await self.by_id(id))
+        raise refusals.IdentifierTaken(taken or "username")
+
+    def _identifiers(self, new: NewAccount) -> list[Identifier]:
+        state: AddressState = "verified" if new.verified else "vouched"
+        names = []
+        if new.email is not None:
+            names.append(Identifier("email", identifiers.check("email", new.email), state, True))
+        if new.phone is not None:
+            names.append(Identifier("phone", identifiers.check("phone", new.phone), state, True))
+        made = new.username or identifiers.username_from(
+            new.email or "", f"{new.first_name} {new.last_name}", new.display_name or ""
+        )
+        names.append(Identifier("username", identifiers.check("username", made), "vouched", True))
+        for text in (new.first_name, new.last_name, new.display_name or ""):
+            if len(text) > 255 or not identifiers.storable(text):
+                raise refusals.BadIdentifier("name", "at most 255 characters, no control characters")
+        return names
+
+    def _with_other_username(self, names: list[Identifier]) -> list[Identifier]:
+        suffix = ports.text(self._t.random, "23456789abcdefghjkmnpqrstwxyz", 4)
+        return [
+            Identifier(n.kind, f"{n.shown[: identifiers.USERNAME_LENGTH - 8]}-{suffix}", n.state, n.primary)
+            if n.kind == "username" else n
+            for n in names
+        ]  # fmt: skip
+
+    async def _account(self, id: Id, new: NewAccount) -> Account:
+        default = await self.default_organization()
+        organization = new.organization or default
+        now = self._t.clock.now()
+        rank = new.rank if new.rank is not None else (OWNER_RANK if new.administrator else 0)
+        return Account(
+            id, organization, new.kind, new.status, new.administrator, new.root, new.parent, new.first_name,
+            new.last_name, new.display_name, 0, now if new.verified else None, now, now, None, rank,
+            organization == default, False,
+        )  # fmt: skip
+
+    async def _insert(
+        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None
+    ) -> None:
+        now = account.created_at
+        await accounts.insert(tx, account)
+        for name in names:
+            await accounts.insert_identifier(tx, account.id, name, identifiers.fold(name.kind, name.shown), now)
+        aliases = {
+            "rocketchat": _word(account.id, ALPHABET, 17),
+            "probe": str(await accounts.next_number(tx, "probe")),
+            "pocketm8": _appwrite_id(account.id, now),
+        }
+        for system, value in aliases.items():
+            await accounts.insert_alias(tx, account.id, system, value)
+        if sealed is not None:
+            await credentials.put(tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now)
+        await events.record(tx, "account_added", now, account=account.id)
+
+    async def _taken(self, names: list[Identifier]) -> str | None:
+        for name in names:
+            fold = identifiers.fold(name.kind, name.shown)
+            if await accounts.by_identifier(self._t.db, name.kind, fold) is not None:
+                return name.kind
+        return None
+
+    async def _hashed(self, account: Id, password: Password) -> tuple[str, bytes]:
+        stored = await self._t.pool.make(password)
+        return hashes.examine(stored).label, credentials.seal(self._t.sealer, account, "password", stored.encode())
+
+    # ------------------------------------------------------------ changing
+
+    async def rename(self, account: Account, username: str) -> None:
+        """Change the username. Raises BadIdentifier, IdentifierTaken."""
+        shown = identifiers.check("username", username)
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> None:
+            await accounts.rename(tx, account.id, identifiers.fold("username", shown), shown)
+            await events.record(tx, "account_changed", now, account=account.id, what="username")
+
+        try:
+            await self._t.db.transaction(fn)
+        except ConstraintViolated:
+            raise refusals.IdentifierTaken("username") from None
+
+    async def set_password(
+        self, account: Account, password: Password, *, initial: bool = False, allow_weak: bool = False
+    ) -> None:
+        """Set the password on behalf of the owner: an operator's act. Ends every session and key (table C).
+
+        `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
+        """
+        if not allow_weak:
+            person = await accounts.person(self._t.db, account)
+            names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
+            policy.check(password, names)
+        now = self._t.clock.now()
+        await self._store_password(account, await self._hashed(account.id, password), now, initial=initial)
+
+    async def import_hash(self, account: Account, stored: str) -> None:
+        """Set the password to a hash made elsewhere, `scheme:text` (see `credentials.hashes.recognise`).
+
+        It is rewritten to the canonical form at the first good sign-in. Raises hashes.UnreadableHash, TooCostly.
+        """
+        label = hashes.examine(stored).label
+        sealed = credentials.seal(self._t.sealer, account.id, "password", stored.encode())
+        await self._store_password(account, (label, sealed), self._t.clock.now(), initial=False)
+
+    async def _store_password(self, account: Account, sealed: tuple[str, bytes], now: Millis, *, initial: bool) -> None:
+        dies_at = now + INITIAL_FOR if initial else None
+
+        async def fn(tx: Tx) -> None:
+            await credentials.put(
+                tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
+            )
+            await accounts.raise_epoch(tx, account.id, now)
+            await attempts.drop_all(tx, account.id)
+            await sessions.end_all(tx, account.id, "password_set", now)
+            await counters.drop_marks(tx, account.id)
+            await events.record(tx, "password_set", now, account=account.id, by="operator")
+
+        await self._t.db.transaction(fn)
+
+    async def set_status(self, account: Account, status: Status) -> None:
+        """Change the status; whatever is not active ends every session, key and attempt (table C)."""
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> None:
+            await accounts.set_status(tx, account.id, status, now)
+            if status != "active":
+                await attempts.drop_all(tx, account.id)
+                await sessions.end_all(tx, account.id, status, now)
+            await events.record(tx, "account_changed", now, account=account.id, what="status", to=status)
+
+        await self._t.db.transaction(fn)
+
+    async def unlock(self, account: Account) -> int:
+        """Forget every failure counted against the account, in all lanes; return how many counters there were."""
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> int:
+            number = await counters.drop_of(tx, account.id)
+            await events.record(tx, "account_changed", now, account=account.id, what="unlocked")
+            return number
+
+        return await self._t.db.transaction(fn)
+
+    # ------------------------------------------------------------ set-up
+
+    async def set_up(self, administrator: NewAccount, password: Password) -> Person | None:
+        """Make the default organization and the first administrator of a new database; None when that was done."""
+        t, now = self._t, self._t.clock.now()
+        organization = ports.new_id(t.clock, t.random)
+
+        async def fn(tx: Tx) -> bool:
+            if not await accounts.set_meta_once(tx, "set_up", str(now)):
+                return False
+            await accounts.insert_organization(tx, organization, "Default", now, business=False, default=True)
+            return True
+
+        await t.db.transaction(fn)
+        if await accounts.count(t.db):
+            return None
+        return await self.add(administrator, password, allow_weak=True)
+
+
+def _found(account: Account | None) -> Account:
+    if account is None:
+        raise refusals.NotFound
+    return account
+
+
+def _id_from(text: str) -> Id | None:
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        pass
+    try:
+        return bytes(ULID.from_str(text.upper()))
+    except ValueError:
+        return None
+
+
+def _word(id: Id, alphabet: str, length: int) -> str:
+    """Spell the random part of an id in an alphabet: 74 random bits leave no collision to fear; keys are unique."""
+    number = int.from_bytes(id[6:], "big") << 32 | int.from_bytes(id[:6], "big") & 0xFFFFFFFF
+    letters = []
+    for _ in range(length):
+        number, rest = divmod(number, len(alphabet))
+        letters.append(alphabet[rest])
+    return "".join(letters)
+
+
+def _appwrite_id(id: Id, now: Millis) -> str:
+    """Return Pocketm8's 20 hex digits: seconds (8), milliseconds (5), random (7) (its contract, section 2.7)."""
+    return f"{now // 1000:08x}{now % 1000:05x}{id.hex()[-7:]}"

@@ -1,0 +1,73 @@
+"""The audit catalogue: every kind of event, and the tally of refusals that are not worth a write each."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from dragoman.model import Client, Id, Millis
+from dragoman.storage import events as stored
+from dragoman.storage.engine import Engine, Tx
+
+Kind = Literal[
+    "signed_in",  # a session was inserted; detail: proof, policy (client, child or key)
+    "password_refused",  # detail: reason
+    "code_refused",  # a wrong code of the second factor
+    "sign_in_refused",  # the credential was right, something else was not; detail: reason
+    "second_factor_asked",
+    "locked_out",  # attempts refused by a budget, counted per minute; detail: budget
+    "signed_out",
+    "sessions_ended",  # detail: why, number
+    "chain_stolen",  # a spent refresh token was presented; detail: reason
+    "account_added",
+    "account_changed",  # detail: what
+    "password_set",  # detail: by
+    "factor_enrolled",
+    "factor_removed",
+    "keys_rotated",  # detail: use
+]
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+
+async def record(
+    tx: Tx,
+    kind: Kind,
+    now: Millis,
+    *,
+    client: Client | None = None,
+    account: Id | None = None,
+    session: Id | None = None,
+    door: str | None = None,
+    **detail: str,
+) -> None:
+    """Add a line to the audit trail within the transaction of the act. `detail` never holds a secret."""
+    address = client.address if client else ""
+    await stored.insert(tx, stored.Event(now, kind, account, session, door, address, detail))
+
+
+class Tally:
+    """Counts refusals that come before the credential: one event per budget, subject and address a minute.
+
+    Kept in memory and written by `flush`, so that being refused costs no write (threat 35).
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, str, str, Id | None], int] = {}
+
+    def locked_out(self, budget: str, door: str, client: Client, account: Id | None) -> None:
+        """Count one refusal by a budget."""
+        key = (budget, door, client.address, account)
+        if key in self._counts or len(self._counts) < 10_000:
+            self._counts[key] = self._counts.get(key, 0) + 1
+
+    async def flush(self, db: Engine, now: Millis) -> None:
+        """Write what was counted and begin anew."""
+        counts, self._counts = self._counts, {}
+        if not counts:
+            return
+
+        async def fn(tx: Tx) -> None:
+            for (budget, door, address, account), count in counts.items():
+                detail = {"budget": budget}
+                await stored.insert(tx, stored.Event(now, "locked_out", account, None, door, address, detail, count))
+
+        await db.transaction(fn)

@@ -1,0 +1,319 @@
+"""Signed-in clients: who a token belongs to, refreshing, listing, ending.
+
+Possession of a live token is never refused by locks or budgets, and ending a session anywhere ends it everywhere at
+once: each call reads the session's row (design 5).
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from dragoman.core import chain, events, refusals
+from dragoman.core.doors import Door
+from dragoman.core.keys import NoKey
+from dragoman.core.organizations import may_manage
+from dragoman.core.second_factor import client_print
+from dragoman.core.signin import Tools, client_token
+from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed
+from dragoman.model import Account, Caller, Client, Id, Millis, Person, Session, SignedIn
+from dragoman.storage import accounts, attempts, sessions
+from dragoman.storage.engine import Tx
+from dragoman.storage.sessions import Chain
+
+SEEN_EVERY: Millis = 5 * 60_000
+FRESH_FOR: Millis = 10 * 60_000
+RACES = 5
+
+
+class Sessions:
+    """Everything about sessions but their beginning, which is `SignIn`'s."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+        self._seen: dict[Id, Millis] = {}
+
+    # ------------------------------------------------------------ who is it
+
+    async def authenticate(
+        self, door: Door, token: str, form: Opaque | Signed | Sealed | ApiToken | None = None
+    ) -> Caller:
+        """Return the live session and account of a token, presented at this door in this form.
+
+        `form` is the door's session token unless another is named (Probe's API token). Raises NotSignedIn for
+        whatever is wrong: malformed, forged, out of time, ended, another door's or use's, account no longer active.
+        """
+        form = form or door.token
+        now = self._t.clock.now()
+        try:
+            shown = self._t.tokens.read(form, door.name, token)
+        except BadToken:
+            raise refusals.NotSignedIn from None
+        if shown.token_hash is not None:
+            caller = await sessions.caller_by_token(self._t.db, form.use, shown.token_hash, now)
+        else:
+            caller = await sessions.caller_by_id(self._t.db, shown.session_id or b"", now)
+        if caller is None or not _answers(door, form.use, caller):
+            raise refusals.NotSignedIn
+        session = caller.session
+        if now - session.seen_at > SEEN_EVERY:
+            self._seen[session.id] = now
+        if shown.generation is not None and shown.generation > session.confirmed_generation:
+            self._t.background.start(self._confirm(session.id, shown.generation))
+        return caller
+
+    def is_fresh(self, session: Session) -> bool:
+        """Tell whether a credential was proved in this session in the last 10 minutes (decision 25)."""
+        return self._t.clock.now() - session.proved_at <= FRESH_FOR
+
+    async def resume(self, door: Door, token: str) -> SignedIn:
+        """Return the signed-in client of a token it kept: the same token, nothing new, no second factor.
+
+        Raises NotSignedIn.
+        """
+        caller = await self.authenticate(door, token)
+        person = await accounts.person(self._t.db, caller.account)
+        return SignedIn(caller.session, person, token, caller.session.ends_at)
+
+    async def _confirm(self, id: Id, generation: int) -> None:
+        await self._t.db.transaction(lambda tx: sessions.confirm(tx, id, generation))
+
+    async def flush_seen(self) -> None:
+        """Write down when sessions were last used: coarse, in one transaction, never awaited by a request."""
+        batch, self._seen = list(self._seen.items()), {}
+        for start in range(0, len(batch), 50):
+            part = batch[start : start + 50]
+
+            async def fn(tx: Tx, part: list[tuple[Id, Millis]] = part) -> None:
+                for id, at in part:
+                    await sessions.seen(tx, id, at)
+
+            await self._t.db.transaction(fn)
+
+    # ------------------------------------------------------------ refreshing
+
+    async def refresh(self, door: Door, token: str, client: Client) -> SignedIn:
+        """Rotate the chain of a refresh token and return its session with new tokens (decision 19).
+
+        Raises BadRefreshToken, RefreshTokenExpired, ChainStolen, NotActive, Unavailable.
+        """
+        shown = chain.parse(token)
+        if shown is None:
+            raise refusals.BadRefreshToken
+        for _ in range(RACES):
+            now = self._t.clock.now()
+            state = await sessions.chain(self._t.db, shown.session_id)
+            if state is None or state.door != door.name or state.seed is None:
+                raise refusals.BadRefreshToken
+            self._check_mac(door, shown, state.seed)
+            # Status first: it ends the session too, and whoever held a good token is told the reason that helps.
+            account = await accounts.by_id(self._t.db, state.account)
+            if account is None or account.status != "active":
+                raise refusals.NotActive(account.status if account else "deleted")
+            _refuse_dead(state, now)
+            generation = await self._move(door, shown, state, client, now)
+            if generation is not None:
+                person = await accounts.person(self._t.db, account)
+                return await self._refreshed(door, shown.session_id, generation, person)
+        raise refusals.Busy(1)
+
+    def _check_mac(self, door: Door, shown: chain.RefreshToken, seed: bytes) -> None:
+        """Raise BadRefreshToken unless the token was derived by us. Nothing ends by a forged one (threat 24)."""
+        try:
+            key = self._t.keys().by_id(door.chain_use, shown.key_id)
+        except NoKey:
+            raise refusals.BadRefreshToken from None
+        if not chain.mac_holds(key, shown, seed):
+            raise refusals.BadRefreshToken
+
+    async def _move(
+        self, door: Door, shown: chain.RefreshToken, state: Chain, client: Client, now: Millis
+    ) -> int | None:
+        """Do what the judgement says; return the generation to hand out, or None when another call was faster."""
+        here = client_print(client)
+        verdict = chain.judge(_judged(state), shown.generation, now, here.hex(), "")
+        if isinstance(verdict, chain.Rotate):
+            key_id = self._t.keys().current(door.chain_use).id
+            idle_until = None if state.idle is None else now + state.idle
+            moved = await self._t.db.transaction(
+                lambda tx: sessions.rotate(
+                    tx, shown.session_id, state.generation, now, client=here, odd_retries=verdict.after.odd_bits,
+                    key_id=key_id, idle_until=idle_until,
+                )
+            )  # fmt: skip
+            return state.generation + 1 if moved else None
+        if isinstance(verdict, chain.SameChild):
+            if verdict.odd:
+                still = await self._t.db.transaction(
+                    lambda tx: sessions.mark_odd(tx, shown.session_id, state.generation, verdict.odd_bits)
+                )
+                return state.generation if still else None
+            return state.generation
+        if isinstance(verdict, chain.Theft):
+            await self._end_stolen(door, shown.session_id, state.account, client, verdict.reason)
+            raise refusals.ChainStolen
+        raise refusals.BadRefreshToken
+
+    async def _end_stolen(self, door: Door, id: Id, account: Id, client: Client, reason: str) -> None:
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> None:
+            if await sessions.end(tx, id, "theft", now):
+                await events.record(
+                    tx, "chain_stolen", now, client=client, account=account, session=id, door=door.name, reason=reason
+                )
+
+        await self._t.db.transaction(fn)
+
+    async def _refreshed(self, door: Door, id: Id, generation: int, person: Person) -> SignedIn:
+        now = self._t.clock.now()
+        caller = await sessions.caller_by_id(self._t.db, id, now)
+        state = await sessions.chain(self._t.db, id)
+        if caller is None or state is None or state.seed is None or state.key_id is None:
+            raise refusals.BadRefreshToken
+        session = replace(caller.session, generation=generation)
+        token, ends_at = client_token(self._t, door, session, person, "")
+        key = self._t.keys().by_id(door.chain_use, state.key_id)
+        return SignedIn(session, person, token, ends_at, chain.derive(key, id, generation, state.seed))
+
+    # ------------------------------------------------------------ listing and ending
+
+    async def list_own(self, account: Id) -> list[Session]:
+        """Return the account's live sessions and keys in all dialects, newest first."""
+        return await sessions.list_live(self._t.db, account, self._t.clock.now())
+
+    async def sign_out(self, caller: Caller, client: Client) -> None:
+        """End the presented session with its children; a presented key ends itself (table C)."""
+        now = self._t.clock.now()
+        session = caller.session
+
+        async def fn(tx: Tx) -> None:
+            if await sessions.end(tx, session.id, "signed_out", now):
+                await events.record(
+                    tx, "signed_out", now, client=client, account=session.account, session=session.id,
+                    door=session.door,
+                )  # fmt: skip
+
+        await self._t.db.transaction(fn)
+
+    async def sign_out_chain(self, door: Door, token: str, client: Client) -> bool:
+        """End the session of a refresh token of any generation; tell whether one ended. Forged ones end nothing."""
+        shown = chain.parse(token)
+        now = self._t.clock.now()
+        state = await sessions.chain(self._t.db, shown.session_id) if shown else None
+        if shown is None or state is None or state.door != door.name or state.seed is None:
+            return False
+        try:
+            self._check_mac(door, shown, state.seed)
+        except refusals.BadRefreshToken:
+            return False
+
+        async def fn(tx: Tx) -> bool:
+            ended = await sessions.end(tx, shown.session_id, "signed_out", now)
+            if ended:
+                await events.record(
+                    tx, "signed_out", now, client=client, account=state.account, session=shown.session_id,
+                    door=door.name,
+                )  # fmt: skip
+            return ended
+
+        return await self._t.db.transaction(fn)
+
+    async def end_one(self, caller: Caller, id: Id, client: Client) -> Session:
+        """End one session of the caller, or of an account the caller manages, and return it.
+
+        Raises NotFound when it is unknown, already ended, or out of the caller's reach: all alike (decision 12).
+        """
+        now = self._t.clock.now()
+        found = await sessions.caller_by_id(self._t.db, id, now)
+        if found is None or not (
+            found.account.id == caller.account.id or await may_manage(self._t.db, caller.account, found.account)
+        ):
+            raise refusals.NotFound
+
+        async def fn(tx: Tx) -> bool:
+            ended = await sessions.end(tx, id, "revoked", now)
+            if ended:
+                await events.record(
+                    tx, "sessions_ended", now, client=client, account=found.account.id, session=id,
+                    door=found.session.door, why="revoked", by=caller.account.id.hex(),
+                )  # fmt: skip
+            return ended
+
+        if not await self._t.db.transaction(fn):
+            raise refusals.NotFound
+        return found.session
+
+    async def end_others(self, caller: Caller, client: Client) -> int:
+        """End the caller's other client sessions in all dialects; keys stay (table C, "others")."""
+        return await self._end_clients(caller.account, "others", client, keep=caller.session.id)
+
+    async def end_clients(self, caller: Caller, client: Client) -> int:
+        """End all the caller's client sessions in all dialects, this one too; keys stay (table C, "all")."""
+        return await self._end_clients(caller.account, "all", client, keep=None)
+
+    async def _end_clients(self, account: Account, why: str, client: Client, keep: Id | None) -> int:
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> int:
+            number = await sessions.end_clients(tx, account.id, why, now, keep=keep)
+            await attempts.drop_all(tx, account.id)
+            await events.record(
+                tx, "sessions_ended", now, client=client, account=account.id, why=why, number=str(number)
+            )
+            return number
+
+        return await self._t.db.transaction(fn)
+
+    async def end_everything(self, account: Account, why: str) -> int:
+        """End every session, key and attempt of an account: what an operator does from the command line."""
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> int:
+            number = await sessions.end_all(tx, account.id, why, now)
+            await attempts.drop_all(tx, account.id)
+            await accounts.raise_epoch(tx, account.id, now)
+            await events.record(tx, "sessions_ended", now, account=account.id, why=why, number=str(number))
+            return number
+
+        return await self._t.db.transaction(fn)
+
+    async def end_by_operator(self, id: Id) -> bool:
+        """End one session by its id, whoever owns it: what an operator does; tell whether it was live."""
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> bool:
+            ended = await sessions.end(tx, id, "operator", now)
+            if ended:
+                await events.record(tx, "sessions_ended", now, session=id, why="operator", number="1")
+            return ended
+
+        return await self._t.db.transaction(fn)
+
+
+def _answers(door: Door, use: str, caller: Caller) -> bool:
+    """Judge whether a session answers this door and use, and whether its account may still come in (threat 25)."""
+    session, account = caller.session, caller.account
+    return (
+        session.door == door.name
+        and session.token_use == use
+        and account.status == "active"
+        and (door.admits_all or account.default_organization)
+    )
+
+
+def _refuse_dead(state: Chain, now: Millis) -> None:
+    if state.ended_at is not None:
+        raise refusals.BadRefreshToken
+    if (state.ends_at or now + 1) <= now or (state.idle_until or now + 1) <= now:
+        raise refusals.RefreshTokenExpired
+
+
+def _judged(state: Chain) -> chain.ChainState:
+    return chain.ChainState(
+        state.generation,
+        state.confirmed_generation,
+        state.rotated_at,
+        state.odd_retries,
+        (state.rotated_client or b"").hex(),
+        "",
+    )

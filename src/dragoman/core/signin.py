@@ -1,0 +1,542 @@
+"""The gate: the one way in.
+
+`with_password` and `with_code` are the two steps of every sign-in, whatever the dialect. Each reads what it needs,
+verifies secrets outside any transaction, then decides in one transaction that keeps its evidence either way, and
+raises after the commit. Only this file makes a `Grant`, without which no session is inserted (threat 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from hashlib import sha256
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dragoman.core import chain, events, hashing, identifiers, refusals, second_factor
+from dragoman.core.background import Background
+from dragoman.core.credentials import hashes
+from dragoman.core.credentials.hashes import Match
+from dragoman.core.doors import Door
+from dragoman.core.hashing import HashPool
+from dragoman.core.keys import KeySet
+from dragoman.core.limits import Lane, Limits, lane_of
+from dragoman.core.ports import Clock, Random, new_id
+from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import Code
+from dragoman.core.tokens import BadToken, Opaque, Signed, Tokens
+from dragoman.model import (
+    Account,
+    Client,
+    Grant,
+    Id,
+    Millis,
+    Password,
+    Pending,
+    Person,
+    Session,
+    SignedIn,
+    Typed,
+    Wish,
+)
+from dragoman.storage import accounts, attempts, counters, credentials, sessions
+from dragoman.storage.attempts import Attempt
+from dragoman.storage.credentials import Credential
+from dragoman.storage.engine import Engine, Tx
+from dragoman.storage.sealing import Sealer
+
+ATTEMPT_LIFE: Millis = 15 * 60_000
+ATTEMPTS_KEPT = 5
+HANDLE_BYTES = 10
+MARK_BYTES = 32
+SEED_BYTES = 16
+
+
+class Tools(Struct):
+    """What the gate works with, made once by the composition root."""
+
+    db: Engine
+    sealer: Sealer
+    clock: Clock
+    random: Random
+    pool: HashPool
+    tokens: Tokens
+    keys: Callable[[], KeySet]
+    limits: Limits
+    tally: events.Tally
+    background: Background
+    doors: Mapping[str, Door]
+    conceal_accounts: bool = False
+    schemes: Collection[str] = ()
+    """Forms of hashes in the store, kept up to date by Core.tick."""
+
+
+class _Look(Struct, frozen=True):
+    """What was read before a password was verified."""
+
+    subject: Id
+    """The account's id, or the keyed hash of a name nobody has."""
+    account: Account | None
+    credential: Credential | None
+    lane: Lane
+
+
+class _Draft(Struct, frozen=True):
+    """Everything random that the transaction may need, drawn before it (decision 30)."""
+
+    session: Id
+    child: Id
+    key: Id
+    token: str
+    token_hash: bytes | None
+    child_token: str
+    child_hash: bytes | None
+    key_hash: bytes
+    key_sealed: bytes
+    handle: bytes
+    """What the attempt is found by: 16 bytes in a limited token, else 20 hex characters."""
+    mark: str
+    seed: bytes
+    key_id: int | None
+
+
+_NOTHING_DRAWN = _Draft(b"", b"", b"", "", None, "", None, b"", b"", b"", "", b"", None)
+
+
+class _Try(Struct, frozen=True):
+    """One sign-in whose first factor was proved: what was verified, and by whom."""
+
+    door: Door
+    client: Client
+    wish: Wish
+    lane: Lane
+    account: Account
+    version: int
+    """Of the password that was verified (threat 3)."""
+    methods: str
+    attempt: bytes | None = None
+    """SHA-256 of the attempt's handle, where one was paused."""
+    first_digest: bool = False
+    """The account sends its password as a digest for the first time."""
+    now: Millis = 0
+    code: Code | None = None
+    draft: _Draft = _NOTHING_DRAWN
+
+
+class _Done(Struct, frozen=True):
+    """What was committed for a finished sign-in."""
+
+    person: Person
+    session: Session
+    child: Session | None
+    key: tuple[Id, bytes] | None
+    marked: bool
+
+
+class _Waiting(Struct, frozen=True):
+    """What was committed for a sign-in that needs a code."""
+
+    person: Person
+    offers: tuple[str, ...]
+    ends_at: Millis
+
+
+class SignIn:
+    """Signs people in. Every dialect, page and command goes through this object."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    # ------------------------------------------------------------ the two steps
+
+    async def with_password(
+        self, door: Door, typed: Typed, password: Password, client: Client, *, code: str | None = None,
+        wish: Wish | None = None,
+    ) -> SignedIn | Pending:  # fmt: skip
+        """Sign in with an identifier and a password, and with a code where the whole login is sent again.
+
+        Raises WrongPassword (UnknownAccount, NoPasswordSet where the door tells), AccountLocked, NetworkBlocked, Busy,
+        Unavailable; after the right password NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode,
+        TooManyCodes.
+        """
+        look = await self._look(typed, client)
+        await self._refuse_when_locked(door, look, client)
+        failure, match = await self._verify(door, look, password)
+        outcome: SignedIn | Pending | Refusal
+        if look.account is not None and look.credential is not None and match is not None:
+            seen = password.plain is None and not look.credential.digest_seen
+            began = _Try(
+                door=door, client=client, wish=wish or Wish(), lane=look.lane, account=look.account,
+                version=look.credential.version, methods="password", first_digest=seen,
+            )  # fmt: skip
+            outcome = await self._go_on(began, code)
+            if isinstance(outcome, SignedIn) and match.outdated:
+                self._t.background.start(self._rehash(look.account.id, look.credential, password))
+        else:
+            outcome = await self._keep_failure(door, look, failure, client)
+        if isinstance(outcome, Refusal):
+            await self._even_out(look)
+            raise outcome
+        return outcome
+
+    async def with_code(self, door: Door, presented: str, code: str, client: Client) -> SignedIn:
+        """Finish a paused sign-in with a code of its second factor.
+
+        `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
+        door's), WrongCode, TooManyCodes, NotActive, NotAdmitted, Unavailable.
+        """
+        handle = self._handle(door, presented)
+        attempt = await attempts.find(self._t.db, handle)
+        now = self._t.clock.now()
+        if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
+            raise refusals.NoSuchAttempt
+        account = await accounts.by_id(self._t.db, attempt.account)
+        if account is None or account.auth_epoch != attempt.auth_epoch:
+            raise refusals.NoSuchAttempt
+        lane = await lane_of(self._t.db, account.id, account.id, client, now)
+        wish = msgspec.json.decode(attempt.wish, type=Wish)
+        began = _Try(
+            door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
+            methods=attempt.methods, attempt=handle,
+        )  # fmt: skip
+        outcome = await self._go_on(began, code)
+        if isinstance(outcome, Refusal):
+            raise outcome
+        if isinstance(outcome, Pending):
+            raise refusals.NoSuchAttempt
+        return outcome
+
+    # ------------------------------------------------------------ before the transaction
+
+    async def _look(self, typed: Typed, client: Client) -> _Look:
+        """Find the account, its password and the client's lane; the same reads for names that nobody has."""
+        kind, folded = identifiers.meant(typed)
+        usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
+        account = await accounts.by_identifier(self._t.db, kind, usable)
+        unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
+        subject = account.id if account else unknown
+        credential = await credentials.find(self._t.db, subject, "password")
+        lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
+        return _Look(subject, account, credential, lane)
+
+    async def _refuse_when_locked(self, door: Door, look: _Look, client: Client) -> None:
+        """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36)."""
+        judged = await self._t.limits.judge(self._t.db, look.lane, client, look.subject, self._t.clock.now())
+        if judged.network_wait:
+            self._t.tally.locked_out("network", door.name, client, None)
+            raise refusals.NetworkBlocked(judged.network_wait)
+        if judged.lane_wait:
+            account = look.account.id if look.account else None
+            self._t.tally.locked_out(look.lane.scope, door.name, client, account)
+            raise refusals.AccountLocked(judged.lane_wait)
+
+    async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None]:
+        """Verify the password with exactly one hash evaluation, whatever is stored (decision 7).
+
+        Returns why it is refused, with the Match that proves it when it is right.
+        """
+        stored: str | None = None
+        failure = "wrong_password"
+        credential = look.credential
+        if look.account is None:
+            failure = "unknown_account"
+        elif credential is None or (credential.dies_at is not None and credential.dies_at <= self._t.clock.now()):
+            failure = "no_password"
+        elif _may_send(door, credential, password):
+            sealed = credentials.unseal(self._t.sealer, look.account.id, "password", credential.sealed)
+            stored = sealed.decode()
+        turn = hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
+        try:
+            return "", await self._t.pool.verify(stored, password, turn)
+        except hashes.NeedsPlainPassword:
+            return "needs_plain_password", None
+        except hashes.NoMatch:
+            return failure, None
+
+    def _handle(self, door: Door, presented: str) -> bytes:
+        """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
+        if isinstance(door.attempt, Signed):
+            try:
+                named = self._t.tokens.read(door.attempt, door.name, presented).session_id
+            except BadToken:
+                raise refusals.NoSuchAttempt from None
+            return sha256(named or b"").digest()
+        return sha256(presented.encode("utf-8", "surrogatepass")).digest()
+
+    async def _draft(self, door: Door, account: Id, now: Millis) -> _Draft:
+        t = self._t
+        session, child, key = (new_id(t.clock, t.random) for _ in range(3))
+        token, token_hash = t.tokens.draw(door.token) if isinstance(door.token, Opaque) else ("", None)
+        child_token, child_hash = "", None
+        child_door = t.doors.get(door.child or "")
+        if child_door is not None and isinstance(child_door.token, Opaque):
+            child_token, child_hash = t.tokens.draw(child_door.token)
+        key_hash, key_sealed = b"", b""
+        if door.key is not None and await sessions.live_key(t.db, account, door.key.use, now) is None:
+            key_token, key_hash = t.tokens.draw(door.key)
+            key_sealed = sessions.seal_token(t.sealer, key, account, key_token)
+        return _Draft(
+            session=session, child=child, key=key, token=token, token_hash=token_hash, child_token=child_token,
+            child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed,
+            handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(),
+            mark=t.random.bytes(MARK_BYTES).hex(),
+            seed=t.random.bytes(SEED_BYTES),
+            key_id=t.keys().current(door.chain_use).id if door.refreshes else None,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ the decision, in one transaction
+
+    async def _keep_failure(self, door: Door, look: _Look, reason: str, client: Client) -> Refusal:
+        """Count a refused password and write its event; return what to raise."""
+        limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
+        lane = None if reason == "needs_plain_password" else look.lane
+
+        async def fn(tx: Tx) -> Refusal:
+            judged = await limits.judge(tx, look.lane, client, look.subject, now)
+            await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
+            await events.record(
+                tx, "password_refused", now, client=client, account=account, door=door.name, reason=reason,
+                name=look.subject.hex()[-8:],
+            )  # fmt: skip
+            if judged.network_wait:
+                return refusals.NetworkBlocked(judged.network_wait)
+            if judged.lane_wait:
+                return refusals.AccountLocked(judged.lane_wait)
+            telling = _TELLING.get(reason)
+            if telling is None or not door.tells or self._t.conceal_accounts:
+                return refusals.WrongPassword()
+            return telling() if await limits.may_tell(tx, client, now) else refusals.WrongPassword()
+
+        return await self._t.db.transaction(fn)
+
+    async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
+        """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
+        t, account, now = self._t, began.account.id, self._t.clock.now()
+        prepared = None
+        if code is not None:
+            prepared = await second_factor.prepare(t.db, t.sealer, account, code=code, client=began.client, now=now)
+        began = replace(began, now=now, code=prepared, draft=await self._draft(began.door, account, now))
+        done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
+        if isinstance(done, Refusal):
+            return done
+        if isinstance(done, _Waiting):
+            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at)
+        return self._signed_in(began, done)
+
+    async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
+        """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
+        account = await accounts.by_id(tx, began.account.id)
+        held = await credentials.find(tx, began.account.id, "password")
+        if began.attempt is None:
+            judged = await self._t.limits.judge(tx, began.lane, began.client, began.account.id, began.now)
+            if judged.network_wait:
+                return refusals.NetworkBlocked(judged.network_wait)
+            if judged.lane_wait:
+                return refusals.AccountLocked(judged.lane_wait)
+        verified = (began.account.auth_epoch, began.version)
+        if account is None or held is None or (account.auth_epoch, held.version) != verified:
+            return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
+        person = await accounts.person(tx, account)
+        refused = _unfit(began.door, person)
+        if refused is not None:
+            await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
+            return refused
+        methods = began.methods
+        if "totp" in person.factors:
+            offers = tuple(f for f in began.door.factors if f in person.factors)
+            if began.code is None:
+                return await self._pause(tx, began, person, offers)
+            proof = await self._spend(tx, began, person, offers)
+            if isinstance(proof, Refusal):
+                return proof
+            methods = f"{methods},{proof.method}"
+        return await self._grant(tx, began, person, methods)
+
+    async def _pause(self, tx: Tx, began: _Try, person: Person, offers: tuple[str, ...]) -> _Waiting:
+        ends_at = began.now + ATTEMPT_LIFE
+        if began.door.attempt != "repeat":
+            wish = msgspec.json.encode(began.wish).decode()
+            paused = Attempt(
+                began.account.id, began.door.name, began.methods, began.account.auth_epoch, began.version, 0, wish,
+                began.now, ends_at,
+            )  # fmt: skip
+            await attempts.insert(tx, sha256(began.draft.handle).digest(), paused, ATTEMPTS_KEPT)
+        await self._note(tx, began, "second_factor_asked")
+        return _Waiting(person, offers, ends_at)
+
+    async def _spend(
+        self, tx: Tx, began: _Try, person: Person, offers: tuple[str, ...]
+    ) -> second_factor.Proof | Refusal:
+        """Spend the code, or count it as wrong in its lane, its network and its attempt (table D)."""
+        limits, account = self._t.limits, began.account.id
+        waiting = await limits.judge_code(tx, began.lane, began.client, began.now)
+        if waiting:
+            self._t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
+            return refusals.TooManyCodes(waiting)
+        if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
+            return refusals.NoSuchAttempt()
+        proof = (
+            None if began.code is None else await second_factor.accept(tx, account, began.code, began.door, began.now)
+        )
+        if proof is not None:
+            if began.attempt is not None:
+                await attempts.take(tx, began.attempt)
+            return proof
+        await limits.code_failed(tx, began.lane, began.client, account, began.now)
+        await self._note(tx, began, "code_refused")
+        if began.attempt is not None:
+            wrong = await attempts.count_wrong(tx, began.attempt)
+            if wrong >= limits.budgets.codes_per_attempt:
+                await attempts.take(tx, began.attempt)
+        return refusals.WrongCode(person, offers)
+
+    async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
+        """Insert the session with all that goes with it. The only place where a Grant is made."""
+        door, draft, now, account = began.door, began.draft, began.now, person.account
+        absolute = _shorter(door.absolute, began.wish.life)
+        grant = Grant(
+            id=draft.session, account=account.id, organization=account.organization, door=door.name, kind="client",
+            parent=None, token_use=door.token.use, token_hash=draft.token_hash, sealed_token=None, created_at=now,
+            idle=None if door.idle is None else door.idle * 1000,
+            ends_at=None if absolute is None else now + absolute * 1000, client=began.client, methods=methods,
+            proved_at=now, seed=draft.seed if door.refreshes else None, key_id=draft.key_id, name=None,
+            device=began.wish.device,
+        )  # fmt: skip
+        print_of_client = second_factor.client_print(began.client)
+        session = await sessions.insert(tx, grant, print_of_client)
+        await self._note(tx, began, "signed_in", session.id, proof=methods, policy="client")
+        child = await self._derive(tx, began, grant, print_of_client)
+        key = await self._mint(tx, began, grant, print_of_client)
+        if began.wish.end_others:
+            await sessions.end_clients(tx, account.id, "others", now, keep=session.id)
+        await sessions.end_beyond_cap(tx, account.id, door.name, door.cap, now)
+        await self._t.limits.signed_in(tx, began.lane, began.client, account.id, now)
+        await accounts.signed_in(tx, account.id, now)
+        if began.first_digest:
+            await credentials.saw_digest(tx, account.id)
+        marked = door.marks and began.lane.scope != "mark"
+        if marked:
+            await counters.put_mark(tx, sha256(draft.mark.encode()).digest(), account.id, now)
+        elif began.client.mark is not None and began.lane.scope == "mark":
+            await counters.touch_mark(tx, began.client.mark, now)
+        return _Done(person, session, child, key, marked)
+
+    async def _derive(self, tx: Tx, began: _Try, parent: Grant, print_of_client: bytes) -> Session | None:
+        """Open the child session that the door asks for: it ends with its parent and proves no more (decision 20)."""
+        door = self._t.doors.get(began.door.child or "")
+        if door is None or began.draft.child_hash is None:
+            return None
+        grant = replace(
+            parent, id=began.draft.child, door=door.name, parent=parent.id, token_use=door.token.use,
+            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None,
+        )  # fmt: skip
+        child = await sessions.insert(tx, grant, print_of_client)
+        await self._note(tx, began, "signed_in", child.id, proof=parent.methods, policy="child")
+        return child
+
+    async def _mint(self, tx: Tx, began: _Try, by: Grant, print_of_client: bytes) -> tuple[Id, bytes] | None:
+        """Return the account's key for a door that shows one with each sign-in, made at the first (decision 22)."""
+        form, draft = began.door.key, began.draft
+        if form is None:
+            return None
+        held = await sessions.live_key(tx, by.account, form.use, began.now)
+        if held is not None or not draft.key_hash:
+            return held
+        grant = replace(
+            by, id=draft.key, kind="key", token_use=form.use, token_hash=draft.key_hash,
+            sealed_token=draft.key_sealed, idle=None, ends_at=None, seed=None, key_id=None, name=form.use, device=None,
+        )  # fmt: skip
+        await sessions.insert(tx, grant, print_of_client)
+        await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")
+        return grant.id, draft.key_sealed
+
+    async def _note(self, tx: Tx, began: _Try, kind: events.Kind, session: Id | None = None, **detail: str) -> None:
+        await events.record(
+            tx, kind, began.now, client=began.client, account=began.account.id, session=session,
+            door=began.door.name, **detail,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------ after the commit
+
+    def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
+        t, door, draft, session = self._t, began.door, began.draft, done.session
+        token, token_ends_at = client_token(t, door, session, done.person, draft.token)
+        child_door = t.doors.get(door.child or "")
+        child = None
+        if done.child is not None and child_door is not None:
+            child = SignedIn(done.child, done.person, draft.child_token, done.child.ends_at)
+        key = None
+        if done.key is not None:
+            key = sessions.unseal_token(t.sealer, done.key[0], session.account, done.key[1])
+        refresh = None
+        if draft.key_id is not None:
+            refresh = chain.derive(t.keys().by_id(door.chain_use, draft.key_id), session.id, 0, draft.seed)
+        return SignedIn(
+            session, done.person, token, token_ends_at, refresh, child, key, draft.mark if done.marked else None
+        )
+
+    def _attempt_token(self, began: _Try, waiting: _Waiting) -> str | None:
+        form, handle = began.door.attempt, began.draft.handle
+        if isinstance(form, Signed):
+            account = str(uuid.UUID(bytes=waiting.person.account.id))
+            claims = {"sub": account, **form.claims(waiting.person, None)}
+            return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
+        return handle.decode() if form == "handle" else None
+
+    async def _even_out(self, look: _Look) -> None:
+        """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3)."""
+        pool = self._t.pool
+        own = (look.credential.scheme,) if look.credential else ()
+        await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.slowest_seconds(own)))
+
+    async def _rehash(self, account: Id, credential: Credential, password: Password) -> None:
+        """Rewrite an imported or weak hash in the canonical form, unless it changed meanwhile (decision 28)."""
+        stored = await self._t.pool.make(password)
+        sealed = credentials.seal(self._t.sealer, account, "password", stored.encode())
+        label = hashes.examine(stored).label
+        await self._t.db.transaction(
+            lambda tx: credentials.rehash(
+                tx, account, version=credential.version, old=credential.sealed, scheme=label, sealed=sealed
+            )
+        )
+
+
+def client_token(tools: Tools, door: Door, session: Session, person: Person, drawn: str) -> tuple[str, Millis | None]:
+    """Return what a client holds for a session, and when that stops working. `drawn` is the opaque token, if any."""
+    if isinstance(door.token, Opaque):
+        return drawn, session.ends_at
+    ends_at = tools.tokens.end(door.token, session.ends_at)
+    return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
+
+
+_TELLING: Mapping[str, type[Refusal]] = {
+    "unknown_account": refusals.UnknownAccount,
+    "no_password": refusals.NoPasswordSet,
+}
+
+
+def _may_send(door: Door, credential: Credential, password: Password) -> bool:
+    """Tell whether the door takes the password in this form from this account (design 6)."""
+    return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
+
+
+def _unfit(door: Door, person: Person) -> Refusal | None:
+    """Judge status, admission, verification, and whether the door can carry an enrolled factor, in this order."""
+    account = person.account
+    if account.status != "active":
+        return refusals.NotActive(account.status)
+    if not door.admits_all and not account.default_organization:
+        return refusals.NotAdmitted()
+    if door.requires_verified and account.first_verified_at is None:
+        return refusals.NotVerified(person)
+    if "totp" in person.factors and not person.factors.intersection(door.factors):
+        return refusals.NoUsableFactor()
+    return None
+
+
+def _shorter(first: int | None, second: int | None) -> int | None:
+    given: Collection[int] = [x for x in (first, second) if x is not None]
+    return min(given) if given else None
