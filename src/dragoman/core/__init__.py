@@ -1,1 +1,126 @@
-"""What the product knows: accounts, credentials, attempts, sessions. No HTTP, no SQL, no settings."""
+"""What the product knows: accounts, credentials, attempts, sessions. No HTTP, no SQL, no settings.
+
+`Core` is the one object that dialects, pages and commands talk to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from msgspec import Struct
+
+from dragoman.core.accounts import Accounts
+from dragoman.core.background import Background
+from dragoman.core.doors import Door
+from dragoman.core.events import Tally
+from dragoman.core.factors import Factors
+from dragoman.core.hashing import HashPool
+from dragoman.core.keystore import KeyStore, uses_of
+from dragoman.core.limits import Budgets, Limits
+from dragoman.core.ports import Clock, Random
+from dragoman.core.retention import sweep
+from dragoman.core.sessions import Sessions
+from dragoman.core.signin import SignIn, Tools
+from dragoman.core.tokens import Tokens
+from dragoman.storage import credentials as stored_credentials
+from dragoman.storage import events as stored_events
+from dragoman.storage.engine import Engine
+from dragoman.storage.events import Event
+from dragoman.storage.sealing import Sealer
+
+MINUTE = 60_000
+
+
+class Policy(Struct, frozen=True):
+    """What an operator may set of the core's behaviour."""
+
+    budgets: Budgets = Budgets()
+    conceal_accounts: bool = False
+    """Uniform answers everywhere, against the contracts that tell who exists (decision 29)."""
+    issuer: str = "Dragoman"
+    """The name that authenticator apps show."""
+
+
+class Core:
+    """Everything that dialects, pages and commands may ask for."""
+
+    def __init__(
+        self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
+        policy: Policy | None = None,
+    ) -> None:  # fmt: skip
+        policy = policy or Policy()
+        by_name = {door.name: door for door in doors}
+        self.doors = by_name
+        """The doors that are open, by name: a dialect sees whether the one it opens children in is among them."""
+        self.clock = clock
+        self.random = random
+        self.policy = policy
+        self.db = db
+        self.sealer = sealer
+        self.pool = pool
+        self.keystore = KeyStore(db, sealer, clock, random, uses_of(by_name.values()))
+        self.tokens = Tokens(clock, random, self.keystore.keys)
+        self._tools = Tools(
+            db=db, sealer=sealer, clock=clock, random=random, pool=pool, tokens=self.tokens,
+            keys=self.keystore.keys, limits=Limits(policy.budgets), tally=Tally(), background=Background(),
+            doors=by_name, conceal_accounts=policy.conceal_accounts,
+        )  # fmt: skip
+        self.signin = SignIn(self._tools)
+        self.sessions = Sessions(self._tools)
+        self.accounts = Accounts(self._tools)
+        self.factors = Factors(self._tools, policy.issuer)
+        self._swept_at = 0
+        self._surveyed_at = 0
+
+    async def start(self) -> None:
+        """Load the signing keys, make the missing ones, and learn what hashes the store holds."""
+        await self.keystore.ensure()
+        await self._survey()
+
+    async def stop(self) -> None:
+        """Finish what was put off: rehashes, confirmations, tallies, last uses."""
+        await self._tools.background.drain()
+        await self._flush()
+
+    def jwks(self) -> dict[str, Any]:
+        """Return the public keys with which others check our signed tokens (RFC 7517)."""
+        return dict(self.keystore.keys().jwks())
+
+    async def ready(self) -> str | None:
+        """Return None when sign-ins would be taken now, else one sentence why not."""
+        return None if await self.db.ready() else "the database takes no calls"
+
+    async def tick(self) -> None:
+        """Do what is due: keys that another process rotated, last uses, tallies; by the minute the survey and a sweep.
+
+        Called once a second by whoever serves.
+        """
+        await self.keystore.load()
+        now = self.clock.now()
+        if now - self._surveyed_at >= MINUTE:
+            await self._flush()
+            await self._survey()
+        if now - self._swept_at >= 10 * MINUTE:
+            self._swept_at = now
+            await self.sweep()
+
+    async def _flush(self) -> None:
+        await self.sessions.flush_seen()
+        await self._tools.tally.flush(self.db, self.clock.now())
+
+    async def _survey(self) -> None:
+        self._surveyed_at = self.clock.now()
+        self._tools.schemes = tuple(await stored_credentials.schemes(self.db))
+
+    async def sweep(self) -> int:
+        """Apply every table's retention in small pieces; return how many rows went."""
+        return await sweep(self.db, self.clock.now(), self.policy.budgets)
+
+    async def events_after(self, number: int) -> list[Event]:
+        """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""
+        return await stored_events.after(self.db, number)
+
+    async def newest_events(self, limit: int, account: bytes | None = None) -> list[Event]:
+        """Return the newest lines of the audit trail, of one account or of all, newest first."""
+        return await stored_events.newest(self.db, limit, account)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 
 from msgspec import Struct
 from ulid import ULID
@@ -112,14 +113,14 @@ class Accounts:
         """
         names = self._identifiers(new)
         if password is not None and not allow_weak:
-            policy.check(password, context=(new.first_name, new.last_name, *(n.shown for n in names)))
+            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await self._hashed(id, password) if password is not None else None
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(lambda tx: self._insert(tx, account, names, sealed))
+                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -219,7 +220,7 @@ class Accounts:
         if not allow_weak:
             person = await accounts.person(self._t.db, account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
-            policy.check(password, context=names)
+            policy.check(password, names)
         now = self._t.clock.now()
         await self._store_password(account, await self._hashed(account.id, password), now, initial=initial)
 
@@ -297,12 +298,14 @@ def _found(account: Account | None) -> Account:
 
 
 def _id_from(text: str) -> Id | None:
-    for parse in (lambda: uuid.UUID(text).bytes, lambda: ULID.from_str(text.upper()).bytes):
-        try:
-            return parse()
-        except ValueError:
-            continue
-    return None
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        pass
+    try:
+        return bytes(ULID.from_str(text.upper()))
+    except ValueError:
+        return None
 
 
 def _word(id: Id, alphabet: str, length: int) -> str:

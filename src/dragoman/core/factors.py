@@ -56,7 +56,7 @@ class Factors:
         if not await t.db.transaction(fn):
             raise refusals.AlreadyEnrolled
         url = totp.otpauth_url(seed, person.email or person.username, self._issuer)
-        return Enrolled(Secret(totp.base32(seed)), Secret(url), tuple(Secret(c) for c in codes))
+        return Enrolled(Secret(totp.secret_text(seed)), Secret(url), tuple(Secret(c) for c in codes))
 
     async def disable_totp(self, account: Account) -> None:
         """Remove TOTP and the recovery codes on behalf of the owner: an operator's act.

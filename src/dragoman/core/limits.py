@@ -202,7 +202,7 @@ class Limits:
         return waiting
 
     async def password_failed(
-        self, tx: Tx, lane: Lane | None, client: Client, who: bytes, account: Id | None, now: Millis
+        self, tx: Tx, lane: Lane | None, client: Client, *, who: bytes, account: Id | None, now: Millis
     ) -> None:
         """Count a failed password against the lane (None: the network alone, decision 27) and the network."""
         if lane is not None:

@@ -7,6 +7,7 @@ table from these classes to its own error; a test fails while one is missing.
 from __future__ import annotations
 
 from dragoman.model import Person, Status
+from dragoman.storage.engine import StorageBusy, StorageUnavailable
 
 
 class Refusal(Exception):
@@ -181,6 +182,13 @@ class AlreadyEnrolled(Refusal):
 
 class NotEnrolled(Refusal):
     """The factor is not enrolled."""
+
+
+def of_storage(error: Exception) -> Refusal | None:
+    """Return the refusal that a failing database amounts to, or None for any other error."""
+    if isinstance(error, StorageBusy):
+        return Busy(error.retry_after)
+    return Unavailable(1) if isinstance(error, StorageUnavailable) else None
 
 
 def catalogue() -> frozenset[type[Refusal]]:

@@ -39,7 +39,7 @@ def client_print(client: Client) -> bytes:
     return hashlib.sha256(f"{client.network}\n{client.address}\n{client.user_agent}".encode()).digest()[:8]
 
 
-async def prepare(db: Reader, sealer: Sealer, account: Id, code: str, client: Client, now: Millis) -> Code:
+async def prepare(db: Reader, sealer: Sealer, account: Id, *, code: str, client: Client, now: Millis) -> Code:
     """Compare a typed code with the account's TOTP seed and work out what to look for among its recovery codes."""
     step = None
     enrolled = await credentials.find(db, account, "totp")

@@ -6,12 +6,15 @@ once: each call reads the session's row (design 5).
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from dragoman.core import chain, events, refusals
 from dragoman.core.doors import Door
+from dragoman.core.keys import NoKey
 from dragoman.core.organizations import may_manage
 from dragoman.core.second_factor import client_print
-from dragoman.core.signin import Tools
-from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed, TokenExpired
+from dragoman.core.signin import Tools, client_token
+from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed
 from dragoman.model import Account, Caller, Client, Id, Millis, Person, Session, SignedIn
 from dragoman.storage import accounts, attempts, sessions
 from dragoman.storage.engine import Tx
@@ -102,10 +105,11 @@ class Sessions:
             if state is None or state.door != door.name or state.seed is None:
                 raise refusals.BadRefreshToken
             self._check_mac(door, shown, state.seed)
-            _refuse_dead(state, now)
+            # Status first: it ends the session too, and whoever held a good token is told the reason that helps.
             account = await accounts.by_id(self._t.db, state.account)
             if account is None or account.status != "active":
                 raise refusals.NotActive(account.status if account else "deleted")
+            _refuse_dead(state, now)
             generation = await self._move(door, shown, state, client, now)
             if generation is not None:
                 person = await accounts.person(self._t.db, account)
@@ -114,8 +118,11 @@ class Sessions:
 
     def _check_mac(self, door: Door, shown: chain.RefreshToken, seed: bytes) -> None:
         """Raise BadRefreshToken unless the token was derived by us. Nothing ends by a forged one (threat 24)."""
-        key = self._t.tokens.keys().find(door.chain_use, shown.key_id)
-        if key is None or not chain.mac_holds(key, shown, seed):
+        try:
+            key = self._t.keys().by_id(door.chain_use, shown.key_id)
+        except NoKey:
+            raise refusals.BadRefreshToken from None
+        if not chain.mac_holds(key, shown, seed):
             raise refusals.BadRefreshToken
 
     async def _move(
@@ -123,19 +130,19 @@ class Sessions:
     ) -> int | None:
         """Do what the judgement says; return the generation to hand out, or None when another call was faster."""
         here = client_print(client)
-        verdict = chain.judge(_judged(state), shown.generation, now, here)
+        verdict = chain.judge(_judged(state), shown.generation, now, here.hex(), "")
         if isinstance(verdict, chain.Rotate):
-            key_id = self._t.tokens.keys().current(door.chain_use).id
+            key_id = self._t.keys().current(door.chain_use).id
             idle_until = None if state.idle is None else now + state.idle
             moved = await self._t.db.transaction(
                 lambda tx: sessions.rotate(
-                    tx, shown.session_id, state.generation, now, client=here, odd_retries=verdict.odd_bits,
+                    tx, shown.session_id, state.generation, now, client=here, odd_retries=verdict.after.odd_bits,
                     key_id=key_id, idle_until=idle_until,
                 )
             )  # fmt: skip
             return state.generation + 1 if moved else None
         if isinstance(verdict, chain.SameChild):
-            if verdict.odd_bits != state.odd_retries:
+            if verdict.odd:
                 still = await self._t.db.transaction(
                     lambda tx: sessions.mark_odd(tx, shown.session_id, state.generation, verdict.odd_bits)
                 )
@@ -163,9 +170,10 @@ class Sessions:
         state = await sessions.chain(self._t.db, id)
         if caller is None or state is None or state.seed is None or state.key_id is None:
             raise refusals.BadRefreshToken
-        token, ends_at = self._t.tokens.for_session(door, caller.session, person, generation=generation)
-        key = self._t.tokens.keys().by_id(door.chain_use, state.key_id)
-        return SignedIn(caller.session, person, token, ends_at, chain.derive(key, id, generation, state.seed))
+        session = replace(caller.session, generation=generation)
+        token, ends_at = client_token(self._t, door, session, person, "")
+        key = self._t.keys().by_id(door.chain_use, state.key_id)
+        return SignedIn(session, person, token, ends_at, chain.derive(key, id, generation, state.seed))
 
     # ------------------------------------------------------------ listing and ending
 
@@ -188,7 +196,7 @@ class Sessions:
         await self._t.db.transaction(fn)
 
     async def sign_out_chain(self, door: Door, token: str, client: Client) -> bool:
-        """End the session of a refresh token, of any generation; tell whether there was one. Forged ones end nothing."""
+        """End the session of a refresh token of any generation; tell whether one ended. Forged ones end nothing."""
         shown = chain.parse(token)
         now = self._t.clock.now()
         state = await sessions.chain(self._t.db, shown.session_id) if shown else None
@@ -302,5 +310,10 @@ def _refuse_dead(state: Chain, now: Millis) -> None:
 
 def _judged(state: Chain) -> chain.ChainState:
     return chain.ChainState(
-        state.generation, state.confirmed_generation, state.rotated_at, state.odd_retries, state.rotated_client
+        state.generation,
+        state.confirmed_generation,
+        state.rotated_at,
+        state.odd_retries,
+        (state.rotated_client or b"").hex(),
+        "",
     )

@@ -8,7 +8,8 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+import uuid
+from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -21,11 +22,12 @@ from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool
+from dragoman.core.keys import KeySet
 from dragoman.core.limits import Lane, Limits, lane_of
 from dragoman.core.ports import Clock, Random, new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import Code
-from dragoman.core.tokens import Opaque, Signed, Tokens
+from dragoman.core.tokens import BadToken, Opaque, Signed, Tokens
 from dragoman.model import (
     Account,
     Client,
@@ -62,6 +64,7 @@ class Tools(Struct):
     random: Random
     pool: HashPool
     tokens: Tokens
+    keys: Callable[[], KeySet]
     limits: Limits
     tally: events.Tally
     background: Background
@@ -93,10 +96,14 @@ class _Draft(Struct, frozen=True):
     child_hash: bytes | None
     key_hash: bytes
     key_sealed: bytes
-    handle: str
+    handle: bytes
+    """What the attempt is found by: 16 bytes in a limited token, else 20 hex characters."""
     mark: str
     seed: bytes
     key_id: int | None
+
+
+_NOTHING_DRAWN = _Draft(b"", b"", b"", "", None, "", None, b"", b"", b"", "", b"", None)
 
 
 class _Try(Struct, frozen=True):
@@ -107,16 +114,16 @@ class _Try(Struct, frozen=True):
     wish: Wish
     lane: Lane
     account: Account
-    code: Code | None
-    draft: _Draft
-    now: Millis
-    version: int = 0
+    version: int
     """Of the password that was verified (threat 3)."""
-    methods: str = ""
+    methods: str
     attempt: bytes | None = None
     """SHA-256 of the attempt's handle, where one was paused."""
     first_digest: bool = False
     """The account sends its password as a digest for the first time."""
+    now: Millis = 0
+    code: Code | None = None
+    draft: _Draft = _NOTHING_DRAWN
 
 
 class _Done(Struct, frozen=True):
@@ -161,9 +168,11 @@ class SignIn:
         outcome: SignedIn | Pending | Refusal
         if look.account is not None and look.credential is not None and match is not None:
             seen = password.plain is None and not look.credential.digest_seen
-            began = await self._begin(door, client, wish or Wish(), look.lane, look.account, code)
-            began = replace(began, version=look.credential.version, methods="password", first_digest=seen)
-            outcome = await self._go_on(began)
+            began = _Try(
+                door=door, client=client, wish=wish or Wish(), lane=look.lane, account=look.account,
+                version=look.credential.version, methods="password", first_digest=seen,
+            )  # fmt: skip
+            outcome = await self._go_on(began, code)
             if isinstance(outcome, SignedIn) and match.outdated:
                 self._t.background.start(self._rehash(look.account.id, look.credential, password))
         else:
@@ -179,7 +188,7 @@ class SignIn:
         `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
         door's), WrongCode, TooManyCodes, NotActive, NotAdmitted, Unavailable.
         """
-        handle = sha256(self._handle(door, presented).encode("utf-8", "surrogatepass")).digest()
+        handle = self._handle(door, presented)
         attempt = await attempts.find(self._t.db, handle)
         now = self._t.clock.now()
         if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
@@ -189,9 +198,11 @@ class SignIn:
             raise refusals.NoSuchAttempt
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
-        began = await self._begin(door, client, wish, lane, account, code)
-        began = replace(began, version=attempt.version, methods=attempt.methods, attempt=handle)
-        outcome = await self._go_on(began)
+        began = _Try(
+            door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
+            methods=attempt.methods, attempt=handle,
+        )  # fmt: skip
+        outcome = await self._go_on(began, code)
         if isinstance(outcome, Refusal):
             raise outcome
         if isinstance(outcome, Pending):
@@ -245,22 +256,15 @@ class SignIn:
         except hashes.NoMatch:
             return failure, None
 
-    def _handle(self, door: Door, presented: str) -> str:
+    def _handle(self, door: Door, presented: str) -> bytes:
+        """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
         if isinstance(door.attempt, Signed):
-            return self._t.tokens.read_attempt(door.attempt, door.name, presented)
-        return presented
-
-    async def _begin(
-        self, door: Door, client: Client, wish: Wish, lane: Lane, account: Account, code: str | None
-    ) -> _Try:  # fmt: skip
-        """Gather what the transaction will need; draws ids and secrets, compares the code."""
-        now = self._t.clock.now()
-        prepared = None
-        if code is not None:
-            prepared = await second_factor.prepare(self._t.db, self._t.sealer, account.id, code, client, now)
-        draft = await self._draft(door, account.id, now)
-        return _Try(door=door, client=client, wish=wish, lane=lane, account=account, code=prepared, draft=draft,
-                    now=now)  # fmt: skip
+            try:
+                named = self._t.tokens.read(door.attempt, door.name, presented).session_id
+            except BadToken:
+                raise refusals.NoSuchAttempt from None
+            return sha256(named or b"").digest()
+        return sha256(presented.encode("utf-8", "surrogatepass")).digest()
 
     async def _draft(self, door: Door, account: Id, now: Millis) -> _Draft:
         t = self._t
@@ -277,9 +281,10 @@ class SignIn:
         return _Draft(
             session=session, child=child, key=key, token=token, token_hash=token_hash, child_token=child_token,
             child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed,
-            handle=t.random.bytes(HANDLE_BYTES).hex(), mark=t.random.bytes(MARK_BYTES).hex(),
+            handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(),
+            mark=t.random.bytes(MARK_BYTES).hex(),
             seed=t.random.bytes(SEED_BYTES),
-            key_id=t.tokens.keys().current(door.chain_use).id if door.refreshes else None,
+            key_id=t.keys().current(door.chain_use).id if door.refreshes else None,
         )  # fmt: skip
 
     # ------------------------------------------------------------ the decision, in one transaction
@@ -291,7 +296,7 @@ class SignIn:
 
         async def fn(tx: Tx) -> Refusal:
             judged = await limits.judge(tx, look.lane, client, look.subject, now)
-            await limits.password_failed(tx, lane, client, look.subject, account, now)
+            await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
             await events.record(
                 tx, "password_refused", now, client=client, account=account, door=door.name, reason=reason,
                 name=look.subject.hex()[-8:],
@@ -307,8 +312,13 @@ class SignIn:
 
         return await self._t.db.transaction(fn)
 
-    async def _go_on(self, began: _Try) -> SignedIn | Pending | Refusal:
-        """Decide inside one transaction, then give the outcome the shape that dialects know."""
+    async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
+        """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
+        t, account, now = self._t, began.account.id, self._t.clock.now()
+        prepared = None
+        if code is not None:
+            prepared = await second_factor.prepare(t.db, t.sealer, account, code=code, client=began.client, now=now)
+        began = replace(began, now=now, code=prepared, draft=await self._draft(began.door, account, now))
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, Refusal):
             return done
@@ -353,7 +363,7 @@ class SignIn:
                 began.account.id, began.door.name, began.methods, began.account.auth_epoch, began.version, 0, wish,
                 began.now, ends_at,
             )  # fmt: skip
-            await attempts.insert(tx, sha256(began.draft.handle.encode()).digest(), paused, ATTEMPTS_KEPT)
+            await attempts.insert(tx, sha256(began.draft.handle).digest(), paused, ATTEMPTS_KEPT)
         await self._note(tx, began, "second_factor_asked")
         return _Waiting(person, offers, ends_at)
 
@@ -368,8 +378,9 @@ class SignIn:
             return refusals.TooManyCodes(waiting)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()
-        assert began.code is not None
-        proof = await second_factor.accept(tx, account, began.code, began.door, began.now)
+        proof = (
+            None if began.code is None else await second_factor.accept(tx, account, began.code, began.door, began.now)
+        )
         if proof is not None:
             if began.attempt is not None:
                 await attempts.take(tx, began.attempt)
@@ -452,7 +463,7 @@ class SignIn:
 
     def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
         t, door, draft, session = self._t, began.door, began.draft, done.session
-        token, token_ends_at = t.tokens.for_session(door, session, done.person, draft.token)
+        token, token_ends_at = client_token(t, door, session, done.person, draft.token)
         child_door = t.doors.get(door.child or "")
         child = None
         if done.child is not None and child_door is not None:
@@ -462,18 +473,18 @@ class SignIn:
             key = sessions.unseal_token(t.sealer, done.key[0], session.account, done.key[1])
         refresh = None
         if draft.key_id is not None:
-            refresh = chain.derive(t.tokens.keys().by_id(door.chain_use, draft.key_id), session.id, 0, draft.seed)
+            refresh = chain.derive(t.keys().by_id(door.chain_use, draft.key_id), session.id, 0, draft.seed)
         return SignedIn(
             session, done.person, token, token_ends_at, refresh, child, key, draft.mark if done.marked else None
         )
 
     def _attempt_token(self, began: _Try, waiting: _Waiting) -> str | None:
-        door = began.door
-        if isinstance(door.attempt, Signed):
-            return self._t.tokens.for_attempt(
-                door.attempt, door.name, began.draft.handle, waiting.person, waiting.ends_at
-            )
-        return began.draft.handle if door.attempt == "handle" else None
+        form, handle = began.door.attempt, began.draft.handle
+        if isinstance(form, Signed):
+            account = str(uuid.UUID(bytes=waiting.person.account.id))
+            claims = {"sub": account, **form.claims(waiting.person, None)}
+            return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
+        return handle.decode() if form == "handle" else None
 
     async def _even_out(self, look: _Look) -> None:
         """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3)."""
@@ -491,6 +502,14 @@ class SignIn:
                 tx, account, version=credential.version, old=credential.sealed, scheme=label, sealed=sealed
             )
         )
+
+
+def client_token(tools: Tools, door: Door, session: Session, person: Person, drawn: str) -> tuple[str, Millis | None]:
+    """Return what a client holds for a session, and when that stops working. `drawn` is the opaque token, if any."""
+    if isinstance(door.token, Opaque):
+        return drawn, session.ends_at
+    ends_at = tools.tokens.end(door.token, session.ends_at)
+    return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
 
 
 _TELLING: Mapping[str, type[Refusal]] = {

@@ -1,1 +1,31 @@
-"""Shared HTTP parts without domain."""
+"""Shared HTTP parts without domain: operations as data, the gateway that serves them, bodies, addresses, OpenAPI."""
+
+from dragoman.http.call import Answer, Call
+from dragoman.http.dialect import (
+    BodyRules,
+    Cors,
+    Dialect,
+    Mount,
+    no_trailing_slash,
+    same_path,
+    single_leading_slash,
+)
+from dragoman.http.faults import Fault, Invalid, Problem
+from dragoman.http.operation import Operation, operation
+
+__all__ = [
+    "Answer",
+    "BodyRules",
+    "Call",
+    "Cors",
+    "Dialect",
+    "Fault",
+    "Invalid",
+    "Mount",
+    "Operation",
+    "Problem",
+    "no_trailing_slash",
+    "operation",
+    "same_path",
+    "single_leading_slash",
+]

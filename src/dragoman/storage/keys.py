@@ -14,7 +14,9 @@ _INSERT = Statement(
     """insert into signing_key(id, use, algorithm, sealed, created_at)
        values (:id, :use, :algorithm, :sealed, :now)"""
 )
-_RETIRE = Statement("update signing_key set retired_at = :now where use = :use and id < :before and retired_at is null")
+_RETIRE = Statement(
+    "update signing_key set retired_at = :dead_at where use = :use and id < :before and retired_at is null"
+)
 _SWEEP = Statement("delete from signing_key where retired_at < :before")
 
 
@@ -27,13 +29,24 @@ class StoredKey(Struct, frozen=True):
     material: bytes
     created_at: Millis
     retired_at: Millis | None
+    """From when it is believed no more; may lie ahead."""
 
     def __repr__(self) -> str:
         return f"StoredKey(id={self.id}, use={self.use!r})"
 
 
+class NewKey(Struct, frozen=True):
+    """A key about to be stored, its material sealed."""
+
+    id: int
+    use: str
+    algorithm: str
+    sealed: bytes
+    created_at: Millis
+
+
 def _place(id: int, use: str) -> bytes:
-    return where("signing_key", use, id.to_bytes(8, "big"), b"")
+    return where("signing_key", use, id, None)
 
 
 async def load(db: Engine, sealer: Sealer) -> list[StoredKey]:
@@ -54,10 +67,10 @@ def seal(sealer: Sealer, id: int, use: str, material: bytes) -> bytes:
     return sealer.seal("signing_key", _place(id, use), material)
 
 
-async def insert(tx: Tx, id: int, use: str, algorithm: str, sealed: bytes, now: Millis) -> None:
-    """Add a key and retire the older ones of its use. Raises ConstraintViolated when the id is taken."""
-    await tx.run(_INSERT, id=id, use=use, algorithm=algorithm, sealed=sealed, now=now)
-    await tx.run(_RETIRE, use=use, before=id, now=now)
+async def insert(tx: Tx, key: NewKey, dead_at: Millis) -> None:
+    """Add a key; the older ones of its use are believed until `dead_at`. Raises ConstraintViolated: the id is taken."""
+    await tx.run(_INSERT, id=key.id, use=key.use, algorithm=key.algorithm, sealed=key.sealed, now=key.created_at)
+    await tx.run(_RETIRE, use=key.use, before=key.id, dead_at=dead_at)
 
 
 async def sweep(tx: Tx, before: Millis) -> int:

@@ -1,0 +1,194 @@
+"""The composition root: settings → engine → keys → Core → dialects → ASGI. Nothing else knows all of these."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+
+import structlog
+
+from dragoman.core import Core, Policy
+from dragoman.core.credentials.hashes import Parameters
+from dragoman.core.doors import Door
+from dragoman.core.hashing import HashPool, usable_cores
+from dragoman.core.hashing import Limits as PoolLimits
+from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
+from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
+from dragoman.dialects import flashback, pocketm8, probe, rocketchat
+from dragoman.http.address import Proxies
+from dragoman.http.dialect import Mount
+from dragoman.http.server import Gateway, House
+from dragoman.settings import Settings
+from dragoman.storage import accounts
+from dragoman.storage.engine import Engine, Tx
+from dragoman.storage.postgres import PostgresEngine
+from dragoman.storage.sealing import Ring, Sealer
+from dragoman.storage.sqlite import SqliteEngine
+from dragoman.storage.version import is_current
+from dragoman.web import pages
+
+log = structlog.get_logger("dragoman.app")
+TICK_SECONDS = 1.0
+Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
+_CHECK = "master_key_check"
+
+
+class NotReady(Exception):
+    """Dragoman cannot start. The text says why and what to do."""
+
+
+def mounts(settings: Settings) -> tuple[Mount, ...]:
+    """Return the dialects that are switched on, configured and placed: the one list of dialects."""
+    of = settings.dialects
+    listed = (
+        (of.rocketchat, rocketchat.dialect(rocketchat.Config(
+            digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
+        ))),
+        (of.pocketm8, pocketm8.DIALECT),
+        (of.probe, probe.dialect(probe.Config(
+            ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
+        ))),
+        (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
+    )  # fmt: skip
+    return tuple(
+        Mount(dialect=dialect, host=place.host or None, prefix=place.prefix, origins=place.origins)
+        for place, dialect in listed
+        if place.enabled
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """Return what the settings say of the core's behaviour."""
+    limits = settings.limits
+    windows = (
+        Window(limits.account_5_minutes, 5 * MINUTE), Window(limits.account_hour, HOUR), Window(limits.account_day, DAY)
+    )  # fmt: skip
+    network = (
+        Window(limits.network_5_minutes, 5 * MINUTE), Window(limits.network_names_hour, HOUR, distinct=True)
+    )  # fmt: skip
+    budgets = Budgets(
+        strangers=Budget(windows, closes_at=limits.account_closes),
+        known=Budget(windows),
+        network=Budget(network),
+        wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
+        codes_per_attempt=limits.codes_per_attempt,
+    )
+    return Policy(budgets, settings.accounts.conceal, settings.accounts.issuer)
+
+
+async def open_database(settings: Settings, random: Random) -> Engine:
+    """Open the configured database. Raises StorageUnavailable."""
+    if settings.storage.postgres:
+        return await PostgresEngine.open(
+            settings.storage.postgres,
+            max_connections=settings.storage.pool,
+            jitter=lambda: random.below(1000) / 1000,
+        )
+    return await SqliteEngine.open(settings.database)
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the database to the newest schema. Imports SQLAlchemy: for `dragoman migrate`, never while serving."""
+    from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
+
+    if settings.storage.postgres:
+        migrate_postgres(settings.storage.postgres)
+    else:
+        migrate_sqlite(settings.database)
+
+
+async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:
+    """Load the key ring, made only together with a new database (threat 38).
+
+    Raises NotReady when the database is not new and its ring is missing or another.
+    """
+    known = await accounts.meta(db, _CHECK)
+    if known is None and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        Ring.create(path, random)
+    if known is not None and not path.exists():
+        raise NotReady(f"the key ring {path} is missing; put it back, the database does not open without it")
+    ring = Ring.load(path)
+    first = ring.ids[-1]
+    check = f"{first}:{ring.check_value(first).hex()}"
+
+    async def remember(tx: Tx) -> bool:
+        return await accounts.set_meta_once(tx, _CHECK, check)
+
+    if known is None and await db.transaction(remember):
+        known = check
+    known = known or await accounts.meta(db, _CHECK)
+    if known != check:
+        raise NotReady(f"the key ring {path} belongs to another database; put the right one back")
+    return Sealer(ring, random)
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    settings: Settings, *, clock: Clock | None = None, random: Random | None = None
+) -> AsyncIterator[Core]:  # fmt: skip
+    """Open everything that the configuration names and yield the Core; close it in order afterwards.
+
+    Raises NotReady when the database has another schema than this code, or its key ring is missing or another.
+    """
+    os.umask(0o077)
+    clock, random = clock or SystemClock(), random or SystemRandom()
+    if not settings.storage.postgres and not settings.database.exists():
+        raise NotReady(f"there is no database at {settings.database}; run: dragoman migrate")
+    db = await open_database(settings, random)
+    try:
+        if not await is_current(db):
+            raise NotReady("the database has another schema than this version; run: dragoman migrate")
+        sealer = await open_sealer(db, settings.key_ring, random, clock)
+        doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
+        async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
+            yield core
+    finally:
+        await db.close()
+
+
+@contextlib.asynccontextmanager
+async def core_over(
+    db: Engine, sealer: Sealer, settings: Settings, clock: Clock, random: Random, *, doors: Iterable[Door]
+) -> AsyncIterator[Core]:
+    """Build the Core over an open database and start it."""
+    given = settings.passwords
+    threads = given.hash_threads or max(1, usable_cores() // settings.server.workers)
+    pool = HashPool(
+        threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
+    )
+    core = Core(db, sealer, pool, clock, random, doors=doors, policy=policy(settings))
+    try:
+        await core.start()
+        yield core
+        await core.stop()
+    finally:
+        pool.close()
+
+
+def gateway(core: Core, settings: Settings, placed: Sequence[Mount], *, lifespan: Lifespan | None = None) -> Gateway:
+    """Build the ASGI application over an open Core."""
+    house = House(
+        clock=core.clock,
+        random=core.random,
+        ready=core.ready,
+        jwks=core.jwks,
+        log=structlog.get_logger("dragoman"),
+        access_log=structlog.get_logger("dragoman.access") if settings.log.access else None,
+        proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
+        lifespan=lifespan,
+    )
+    return Gateway(core, placed, house, pages=pages(placed))
+
+
+async def tick_for_ever(core: Core) -> None:
+    """Do what is due once a second; a failure is logged and tried again at the next beat."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        try:
+            await core.tick()
+        except Exception as fault:
+            log.warning("tick failed", fault=type(fault).__name__)

@@ -1,0 +1,156 @@
+"""Flashback's door and operations (contract sections 4.1, 4.2, 4.4, 4.9 and 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from msgspec import Struct
+
+from dragoman.core.doors import DAY, HOUR, Door
+from dragoman.core.refusals import LimitedToken, NotSignedIn
+from dragoman.core.tokens import BadToken, Signed
+from dragoman.dialects.flashback import errors, wire
+from dragoman.http import Answer, Call, Dialect, operation
+from dragoman.model import Caller, Password, Person, Session, Typed, Wish
+
+
+def claims(person: Person, session: Session | None) -> dict[str, Any]:
+    """Return what Flashback's clients read in an access token (contract section 2, decision 14)."""
+    account = person.account
+    said = {"userId": wire.uuid_text(account.id), "orgId": wire.uuid_text(account.organization)}
+    return said if person.email is None else {**said, "email": person.email}
+
+
+LIMITED = Signed(use="flashback_mfa", algorithm="HS256", kind="mfa_pending", claims=claims)
+"""What a client holds between password and second factor: a token that names the attempt (decision 4)."""
+
+DOOR = Door(
+    name="flashback",
+    token=Signed(
+        use="flashback_access", algorithm="ES256", kind="access", life_seconds=HOUR, claims=claims, chained=True
+    ),
+    attempt=LIMITED,
+    idle=30 * DAY,
+    absolute=90 * DAY,
+    tells=True,
+    refreshes=True,
+)
+
+
+class Config(Struct, frozen=True):
+    """What an operator may choose."""
+
+    expires_at_unit: wire.Unit = "ms"
+    """Unit of `expiresAt`, which the documentation leaves open (open point 4)."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Flashback(Dialect):
+    """The dialect with what was chosen for it."""
+
+    config: Config = field(default_factory=Config)
+
+
+def _unit(call: Call) -> wire.Unit:
+    return call.dialect.config.expires_at_unit if isinstance(call.dialect, Flashback) else "ms"
+
+
+async def authenticate(call: Call) -> Caller:
+    """Return who the bearer token belongs to. Raises NotSignedIn; LimitedToken while a second factor is due."""
+    token = call.bearer()
+    if token is None:
+        raise NotSignedIn
+    try:
+        return await call.core.sessions.authenticate(DOOR, token)
+    except NotSignedIn:
+        if _is_limited(call, token):
+            raise LimitedToken from None
+        raise
+
+
+def _is_limited(call: Call, token: str) -> bool:
+    try:
+        call.core.tokens.read(LIMITED, DOOR.name, token)
+    except BadToken:
+        return False
+    return True
+
+
+@operation(
+    "POST",
+    "/user/login",
+    body=wire.Login,
+    answers={200: wire.LoggedIn},
+    access="open",
+    tag="user",
+    examples={"password": {"email": "ada@example.com", "password": "correct horse battery"}},
+)
+async def log_in(call: Call, body: wire.Login) -> wire.LoggedIn:
+    """Sign in with e-mail address and password.
+
+    Where the account has a second factor, the access token is limited: it only opens `/mfa/verify-login`.
+    """
+    typed, password = Typed("email", body.email), Password.from_plain(body.password)
+    wish = Wish(device=body.device())
+    outcome = await call.core.signin.with_password(DOOR, typed, password, call.client, wish=wish)
+    return wire.logged_in(outcome, _unit(call))
+
+
+@operation(
+    "POST",
+    "/mfa/verify-login",
+    body=wire.VerifyLogin,
+    answers={200: wire.Verified},
+    accepts_limited=True,
+    tag="mfa",
+    examples={"totp": {"mfaType": "GOOGLE_AUTH", "code": "123456"}},
+)
+async def verify_login(call: Call, body: wire.VerifyLogin) -> wire.Verified | Answer:
+    """Finish a sign-in with a TOTP or recovery code; the bearer is the limited token of the login."""
+    if body.mfa_type != "GOOGLE_AUTH":
+        return errors.answer(errors.METHOD_NOT_OFFERED)
+    outcome = await call.core.signin.with_code(DOOR, call.bearer() or "", body.given_code(), call.client)
+    return wire.verified(outcome)
+
+
+@operation(
+    "POST",
+    "/user/refresh",
+    body=wire.Refresh,
+    answers={200: wire.Refreshed},
+    access="open",
+    tag="user",
+    examples={"client": {"refresh_token": "..."}, "documentation": {"refreshToken": "..."}},
+)
+async def refresh(call: Call, body: wire.Refresh) -> wire.Refreshed:
+    """Exchange a refresh token for new tokens of the same session."""
+    outcome = await call.core.sessions.refresh(DOOR, body.token(), call.client)
+    return wire.refreshed(outcome, _unit(call))
+
+
+@operation(
+    "POST",
+    "/user/logout",
+    body=wire.Refresh,
+    answers={200: wire.Done},
+    access="optional",
+    accepts_limited=True,
+    tag="user",
+)
+async def log_out(call: Call, body: wire.Refresh) -> wire.Done:
+    """Sign out: end the session of the refresh token, else that of the bearer. Says yes whatever it was given."""
+    token = body.sent()
+    ended = token is not None and await call.core.sessions.sign_out_chain(DOOR, token, call.client)
+    if not ended and call.caller is not None:
+        await call.core.sessions.sign_out(call.caller, call.client)
+    return wire.Done(message="Signed out")
+
+
+@operation("GET", "/user/profile", answers={200: wire.Profile}, tag="user")
+async def profile(call: Call) -> wire.Profile:
+    """Show one's own account."""
+    return wire.profile(await call.core.accounts.person(call.signed_in.account))
+
+
+OPERATIONS = (log_in, verify_login, refresh, log_out, profile)

@@ -1,0 +1,299 @@
+"""Settings: one typed tree, read from a TOML file and `DRAGOMAN_...` variables; it ends at app.py.
+
+A variable is named after its place: `DRAGOMAN_SERVER_PORT`, `DRAGOMAN_DIALECTS_FLASHBACK_ORIGINS`. Lists in variables
+are comma-separated. All faults of a configuration are reported together.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class BadSettings(Exception):
+    """The configuration cannot be used; `faults` names each setting, what was found, and what is expected."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Dragoman listens."""
+
+    host: Annotated[str, Meta(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[Port, Meta(description="Port to listen on; 0 takes a free one.")] = 8080
+    workers: Annotated[Count, Meta(description="Processes that serve. One is right on SQLite.")] = 1
+    tls_cert: Annotated[str, Meta(description="PEM file with the certificate chain; empty for plain HTTP.")] = ""
+    tls_key: Annotated[str, Meta(description="PEM file with the certificate's key.")] = ""
+    insecure: Annotated[
+        bool, Meta(description="Allow plain HTTP on an address that is not loopback, without a proxy (decision 41).")
+    ] = False
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks of proxies whose forwarded addresses count, `10.0.0.0/8`; others never do."),
+    ] = ()
+    forwarded_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"], Meta(description="The header your proxies write.")
+    ] = "x-forwarded-for"
+
+
+class Storage(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where accounts and sessions are kept."""
+
+    data: Annotated[str, Meta(description="Folder of the embedded database.")] = "dragoman-data"
+    postgres: Annotated[
+        str, Meta(description="PostgreSQL address, `postgresql://user:password@host/db`; empty for the embedded one.")
+    ] = ""
+    pool: Annotated[Count, Meta(description="Connections to PostgreSQL per process.")] = 10
+    key_ring: Annotated[
+        str, Meta(description="File of the master keys, outside the data folder; empty for `<data>.keys` beside it.")
+    ] = ""
+
+
+class Passwords(Struct, frozen=True, forbid_unknown_fields=True):
+    """How passwords are hashed."""
+
+    memory_kib: Annotated[int, Meta(ge=8192, le=262144, description="Argon2id memory in KiB.")] = 19456
+    passes: Annotated[int, Meta(ge=1, le=10, description="Argon2id passes.")] = 2
+    hash_threads: Annotated[int, Meta(ge=0, description="Threads that hash; 0 for cores divided by workers.")] = 0
+    queue_seconds: Annotated[
+        float, Meta(gt=0, le=10, description="How long a sign-in may wait for a thread before `Busy`.")
+    ] = 0.6
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Failures before a lane closes (table D)."""
+
+    account_5_minutes: Annotated[Count, Meta(description="Failures per account and lane in 5 minutes.")] = 10
+    account_hour: Annotated[Count, Meta(description="The same in an hour.")] = 30
+    account_day: Annotated[Count, Meta(description="The same in a day.")] = 60
+    account_closes: Annotated[Count, Meta(description="Strangers' failures without a success that close it.")] = 100
+    network_5_minutes: Annotated[Count, Meta(description="Failures per network in 5 minutes.")] = 50
+    network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.")] = 100
+    codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.")] = 5
+
+
+class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is told of accounts."""
+
+    conceal: Annotated[
+        bool, Meta(description="Never tell whether an account exists, also where a contract does (decision 29).")
+    ] = False
+    issuer: Annotated[str, Meta(description="Name shown in authenticator apps.")] = "Dragoman"
+
+
+class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where a dialect is reached."""
+
+    enabled: Annotated[bool, Meta(description="Answer in this dialect.")] = True
+    host: Annotated[str, Meta(description="Answer under this host name only; empty for all.")] = ""
+    prefix: Annotated[str, Meta(description="Goes before all paths, `/flashback`; empty for none.")] = ""
+    origins: Annotated[
+        tuple[str, ...], Meta(description="Web origins that may call from a browser, `https://app.example.com`.")
+    ] = ()
+
+
+class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
+    """Rocket.Chat's API."""
+
+    digest: Annotated[
+        Literal["always", "seen", "never"],
+        Meta(description="Accept SHA-256 digests of passwords: from all, from accounts that used them, never."),
+    ] = "always"
+    site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
+    version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+
+
+class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
+    """Flashback's API."""
+
+    expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+
+
+class Probe(Dialect, frozen=True, forbid_unknown_fields=True):
+    """Probe's API."""
+
+    ret_url_origins: Annotated[tuple[str, ...], Meta(description="Origins that `ret-url` may name.")] = ()
+    cookie_site: Annotated[
+        Literal["lax", "none"], Meta(description="SameSite of the `jwt` cookie; `none` for other sites' pages.")
+    ] = "lax"
+
+
+class Dialects(Struct, frozen=True, forbid_unknown_fields=True):
+    """One section per dialect."""
+
+    rocketchat: RocketChat = RocketChat()
+    pocketm8: Dialect = Dialect()
+    probe: Probe = Probe()
+    flashback: Flashback = Flashback()
+
+
+class Log(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is logged."""
+
+    level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least severe line written.")] = (
+        "info"
+    )
+    format: Annotated[Literal["auto", "json", "console"], Meta(description="auto: console on a terminal.")] = "auto"
+    access: Annotated[bool, Meta(description="One line per request.")] = True
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole configuration."""
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    passwords: Passwords = Passwords()
+    limits: Limits = Limits()
+    accounts: Accounts = Accounts()
+    dialects: Dialects = field(default_factory=Dialects)
+    log: Log = Log()
+
+    @property
+    def database(self) -> Path:
+        """The file of the embedded database."""
+        return Path(self.storage.data) / "dragoman.db"
+
+    @property
+    def key_ring(self) -> Path:
+        """The file of the master keys."""
+        given = self.storage.key_ring
+        data = Path(self.storage.data)
+        return Path(given) if given else data.with_name(data.name + ".keys")
+
+
+class Known(Struct, frozen=True):
+    """One setting: where it stands, what it is, and where its value comes from."""
+
+    path: tuple[str, ...]
+    type: Any
+    description: str
+    default: Any
+
+    @property
+    def name(self) -> str:
+        """The dotted name, `server.port`."""
+        return ".".join(self.path)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that overrides it."""
+        return "DRAGOMAN_" + "_".join(self.path).upper()
+
+
+def catalogue(kind: type[Struct] = Settings, path: tuple[str, ...] = ()) -> Iterator[Known]:
+    """Yield every setting in the order of the file."""
+    hints = get_type_hints(kind, include_extras=True)
+    for spec in msgspec.structs.fields(kind):
+        declared = hints[spec.name]
+        default = spec.default_factory() if spec.default is msgspec.NODEFAULT else spec.default
+        if isinstance(default, Struct):
+            yield from catalogue(type(default), (*path, spec.name))
+        else:
+            notes = [m.description for m in get_args(declared)[1:] if isinstance(m, Meta) and m.description]
+            yield Known((*path, spec.name), declared, notes[0] if notes else "", default)
+
+
+def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Read the configuration: file, then `DRAGOMAN_...` variables, then what the command line says (dotted names).
+
+    Raises BadSettings with all faults together.
+    """
+    faults: list[str] = []
+    tree: dict[str, Any] = {}
+    if file is not None:
+        try:
+            tree = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as why:
+            raise BadSettings([f"{file}: cannot be read: {why}"]) from None
+    sources = {known.name: str(file) for known in catalogue()}
+    known_settings = {known.variable: known for known in catalogue()}
+    for variable, text in environment.items():
+        known = known_settings.get(variable)
+        if known is not None:
+            _put(tree, known.path, _from_text(known, text))
+            sources[known.name] = variable
+    for name, value in (overrides or {}).items():
+        _put(tree, tuple(name.split(".")), value)
+        sources[name] = "command line"
+    _collect_unknown(tree, (), faults)
+    for known in catalogue():
+        found = _get(tree, known.path)
+        if found is not msgspec.UNSET:
+            try:
+                msgspec.convert(found, known.type, strict=False)
+            except msgspec.ValidationError as why:
+                faults.append(f"{known.name} (from {sources[known.name]}): found {found!r}: {why}")
+    if faults:
+        raise BadSettings(faults)
+    settings = msgspec.convert(tree, Settings, strict=False)
+    faults += _contradictions(settings)
+    if faults:
+        raise BadSettings(faults)
+    return settings
+
+
+def _from_text(known: Known, text: str) -> Any:
+    kind = known.type
+    inner = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    if get_origin(inner) is tuple and not isinstance(inner, UnionType):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text
+
+
+def _put(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        inner = tree.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    tree[path[-1]] = value
+
+
+def _get(tree: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        if not isinstance(tree, dict) or part not in tree:
+            return msgspec.UNSET
+        tree = tree[part]
+    return tree
+
+
+def _collect_unknown(tree: dict[str, Any], path: tuple[str, ...], faults: list[str]) -> None:
+    names = {known.path[: len(path) + 1] for known in catalogue()}
+    leaves = {known.path for known in catalogue()}
+    for key, value in tree.items():
+        here = (*path, key)
+        if here not in names:
+            faults.append(f"{'.'.join(here)}: no such setting; `dragoman config show` lists them all")
+        elif here not in leaves:
+            if isinstance(value, dict):
+                _collect_unknown(value, here, faults)
+            else:
+                faults.append(f"{'.'.join(here)}: a section is expected, found {value!r}")
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    faults = []
+    server = settings.server
+    if bool(server.tls_cert) != bool(server.tls_key):
+        faults.append("server.tls_cert, server.tls_key: give both or neither")
+    ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
+    if ring.is_relative_to(data):
+        faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    for name in ("rocketchat", "pocketm8", "probe", "flashback"):
+        section = getattr(settings.dialects, name)
+        if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
+            faults.append(
+                f"dialects.{name}.prefix: found {section.prefix!r}, expected /word without a slash at the end"
+            )
+    return faults

@@ -1,0 +1,165 @@
+"""A whole Dragoman for a test: every dialect over a fresh database, a clock that moves, requests without a network."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pyotp
+
+from dragoman.app import core_over, gateway, mounts
+from dragoman.core import Core
+from dragoman.core.accounts import NewAccount
+from dragoman.core.ports import SystemRandom
+from dragoman.http.server import Gateway
+from dragoman.model import Client, Password, Person
+from dragoman.settings import Settings, load
+from dragoman.storage.engine import Engine, Statement
+from dragoman.storage.migrate import migrate_sqlite
+from dragoman.storage.sealing import Ring, Sealer
+from dragoman.storage.sqlite import SqliteEngine
+from kit.clock import MovableClock
+
+PASSWORD = "correct horse battery"
+_LIVE = Statement("select door, kind, account from session where ended_at is null order by id")
+_UNEXPLAINED = Statement(
+    """select count(*) from session s where not exists
+         (select 1 from event e where e.kind = 'signed_in' and e.session = s.id)"""
+)
+
+
+class Totp:
+    """An authenticator app: each code is of a later step than the one before."""
+
+    def __init__(self, house: House, seed: str, recovery: tuple[str, ...]) -> None:
+        self._house = house
+        self._app = pyotp.TOTP(seed)
+        self._last = -1
+        self.recovery = recovery
+
+    def code(self) -> str:
+        """Return the next code, moving the clock to the next step when this one was given out."""
+        step = self._house.clock.now() // 30_000
+        if step <= self._last:
+            self._house.clock.move(30 * (self._last + 1 - step))
+            step = self._house.clock.now() // 30_000
+        self._last = step
+        return self._app.at(step * 30)
+
+    def wrong(self) -> str:
+        """Return a code of no step nearby."""
+        now = self._house.clock.now() // 1000
+        near = {self._app.at(now + 30 * k) for k in range(-5, 6)}
+        return next(f"{n:06d}" for n in range(1000) if f"{n:06d}" not in near)
+
+
+class House:
+    """Core, gateway and clock of one test."""
+
+    def __init__(self, core: Core, app: Gateway, clock: MovableClock, db: Engine, settings: Settings) -> None:
+        self.core, self.app, self.clock, self.db, self.settings = core, app, clock, db, settings
+
+    async def add(self, password: str | None = PASSWORD, **fields: Any) -> Person:
+        """Add an account; fields are those of NewAccount."""
+        given = Password.from_plain(password) if password is not None else None
+        return await self.core.accounts.add(NewAccount(**fields), given, allow_weak=True)
+
+    async def ada(self, **fields: Any) -> Person:
+        """Add Ada Example with the password every example uses."""
+        wanted = {
+            "email": "ada@example.com", "username": "ada", "first_name": "Ada", "last_name": "Example",
+            "verified": True, **fields,
+        }  # fmt: skip
+        return await self.add(**wanted)
+
+    async def request(self, method: str, path: str, *, address: str = "192.0.2.1", **wanted: Any) -> httpx2.Response:
+        """Send one request through the ASGI application as if from this network address."""
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=True, client=(address, 40000))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://dragoman.test") as client:
+            return await client.request(method, path, **wanted)
+
+    post = functools.partialmethod(request, "POST")
+    get = functools.partialmethod(request, "GET")
+    delete = functools.partialmethod(request, "DELETE")
+
+    async def enrol_totp(self, person: Person) -> Totp:
+        """Enrol TOTP for an account, as an operator would."""
+        enrolled = await self.core.factors.enable_totp(person.account)
+        return Totp(self, enrolled.seed.reveal(), tuple(c.reveal() for c in enrolled.recovery_codes))
+
+    async def sessions(self) -> list[tuple[str, str, bytes]]:
+        """Return door, kind and account of every session that was not ended."""
+        return [(door, kind, account) for door, kind, account in await self.db.scan(_LIVE)]
+
+    def hash_evaluations(self) -> int:
+        """Return how many password hashes were computed to verify."""
+        return self.core.pool.evaluations
+
+    async def sessions_without_event(self) -> int:
+        """Return how many sessions came another way than through the gate (threat 1). Must be 0."""
+        return int((await self.db.scan(_UNEXPLAINED))[0][0])
+
+
+def client(address: str = "192.0.2.1", user_agent: str = "test") -> Client:
+    """Return the program at the other end, for calls straight to the core."""
+    return Client(address, f"{address}/32" if address else "", user_agent)
+
+
+@functools.cache
+def empty_database() -> Path:
+    """Return a migrated, empty SQLite file to copy: migrating takes longer than most tests."""
+    folder = Path(tempfile.mkdtemp(prefix="dragoman-empty-"))
+    migrate_sqlite(folder / "db" / "dragoman.db")
+    return folder / "db" / "dragoman.db"
+
+
+def fast_settings(folder: Path, **changes: Any) -> Settings:
+    """Return settings for tests: cheap hashes, database in `folder`; `changes` are dotted names with _ for the dot."""
+    overrides: dict[str, Any] = {
+        "storage.data": str(folder / "data"), "passwords.memory_kib": 8192, "passwords.passes": 1,
+        "passwords.queue_seconds": 10.0, "log.access": False,
+        **{name.replace("__", "."): value for name, value in changes.items()},
+    }  # fmt: skip
+    return load(None, {}, overrides)
+
+
+@contextlib.asynccontextmanager
+async def house_over(
+    db: Engine, settings: Settings, folder: Path, clock: MovableClock | None = None
+) -> AsyncIterator[House]:
+    """Build a house over an open, migrated database."""
+    clock, random = clock or MovableClock(), SystemRandom()
+    ring = folder / "master.keys"
+    sealer = Sealer(Ring.load(ring) if ring.exists() else Ring.create(ring, random), random)
+    placed = mounts(settings)
+    doors = [m.dialect.door for m in placed if m.dialect.door is not None]
+    async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
+        await core.accounts.set_up(
+            NewAccount(email="root@example.com", username="root", administrator=True, root=True, verified=True),
+            Password.from_plain("root's own password"),
+        )
+        yield House(core, gateway(core, settings, placed), clock, db, settings)
+
+
+@contextlib.asynccontextmanager
+async def open_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
+    """Build a house over a fresh SQLite file."""
+    settings = fast_settings(folder, **changes)
+    settings.database.parent.mkdir(mode=0o700, parents=True)
+    shutil.copy(empty_database(), settings.database)
+    db = await SqliteEngine.open(settings.database, rehearse=True)
+    try:
+        async with house_over(db, settings, folder) as house:
+            yield house
+            assert await house.sessions_without_event() == 0, "a session came another way than through the gate"
+    finally:
+        await db.close()
+
+
+__all__ = ["PASSWORD", "House", "Totp", "client", "fast_settings", "house_over", "open_house"]
