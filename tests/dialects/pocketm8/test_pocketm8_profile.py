@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from pocketm8_calls import INSTANT, SIGN_IN, sign_in
 
+from dialects.pocketm8.calls import INSTANT, SIGN_IN, sign_in
 from dragoman.dialects.pocketm8 import DIALECT
 from dragoman.model import Password
 from kit.house import PASSWORD, client
