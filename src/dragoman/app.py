@@ -17,7 +17,7 @@ from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
-
+from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House

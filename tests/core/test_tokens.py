@@ -519,6 +519,21 @@ def test_noise_is_refused_never_a_crash(form: Signed | Sealed, text: str) -> Non
 
 
 @pytest.mark.parametrize("form", NAMED)
+def test_a_token_has_one_spelling(form: Signed | Sealed) -> None:
+    house = House()
+    token = issue(house, form)
+    for letter in LETTERS + "=+/":
+        if letter != token[-1]:
+            refused(house, form, token[:-1] + letter)
+    for at in (place for place, each in enumerate(token) if each in ".-_"):
+        for letter in (".", "-", "_", "+", "/", "="):
+            if letter != token[at]:
+                refused(house, form, token[:at] + letter + token[at + 1 :])
+    for at in range(len(token)):
+        refused(house, form, token[:at] + "\n" + token[at:])
+
+
+@pytest.mark.parametrize("form", NAMED)
 def test_odd_texts_are_refused(form: Signed | Sealed) -> None:
     house = House()
     token = issue(house, form)

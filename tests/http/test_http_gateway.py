@@ -3,8 +3,6 @@
 import json
 
 import pytest
-from kit import echo
-from kit.server import ask
 
 from dragoman.core import refusals
 from dragoman.http import Answer, Cors, Mount, no_trailing_slash, operation, single_leading_slash
@@ -12,6 +10,8 @@ from dragoman.http.faults import Fault, catalogue
 from dragoman.http.metrics import Metrics
 from dragoman.http.server import TOO_LARGE
 from dragoman.model import Client
+from kit import echo
+from kit.server import ask
 
 JSON = {"content-type": "application/json"}
 

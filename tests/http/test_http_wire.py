@@ -6,11 +6,11 @@ import time
 
 import httpx2
 import pytest
-from kit import echo
-from kit.server import connected, raw, read_answer, running
 
 from dragoman.http import serving
 from dragoman.http.server import Limits
+from kit import echo
+from kit.server import connected, raw, read_answer, running
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +28,17 @@ def hurried(monkeypatch):
 
 def head(*lines, method="POST", path="/echo/note"):
     return "\r\n".join([f"{method} {path} HTTP/1.1", "host: x", *lines, "", ""]).encode("latin-1")
+
+
+def is_cut(connection, piece, times, pause=0.0):
+    """Send a piece again and again; tell whether the server ends the connection before the last."""
+    try:
+        for _ in range(times):
+            connection.sendall(piece)
+            time.sleep(pause)
+    except OSError:
+        return True
+    return False
 
 
 def problem(answer):
@@ -66,9 +77,7 @@ def test_endless_body_is_cut(base):
     with connected(base) as connection:
         connection.sendall(head("content-length: 10000000000", "content-type: application/json"))
         assert problem(read_answer(connection)) == (413, "BodyTooLarge")
-        with pytest.raises(OSError, match="reset|Broken pipe"):
-            for _ in range(200):
-                connection.sendall(b"x" * 65536)
+        assert is_cut(connection, b"x" * 65536, 200)
 
 
 def test_slow_body(base):
@@ -216,11 +225,7 @@ class TestSlowness:
         with connected(base, 5) as connection:
             connection.sendall(head("content-length: 1000", method="GET", path="/echo/list"))
             assert read_answer(connection).status == 200
-            started = time.monotonic()
-            with pytest.raises(OSError, match="reset|Broken pipe"):
-                while time.monotonic() - started < 4:
-                    connection.sendall(b"x")
-                    time.sleep(0.02)
+            assert is_cut(connection, b"x", 200, pause=0.02)
 
 
 def test_keep_alive_after_a_body_nobody_read():

@@ -24,25 +24,20 @@ def running(app: Any, **options: Any) -> Iterator[str]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", 0))
-    server = uvicorn.Server(serve_config(app, options={"timeout_graceful_shutdown": 3, **options}))
-    ready, failed = threading.Event(), []
+    ready = threading.Event()
+    failed: list[BaseException] = []
 
-    async def serve() -> None:
-        async def watch() -> None:
-            while not server.started:
-                await asyncio.sleep(0.005)
+    class Announced(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets=sockets)
             ready.set()
 
-        watcher = asyncio.create_task(watch())
-        try:
-            await server.serve(sockets=[listener])
-        finally:
-            watcher.cancel()
+    server = Announced(serve_config(app, options={"timeout_graceful_shutdown": 3, **options}))
 
     def run() -> None:
         try:
-            with asyncio.Runner(loop_factory=uvicorn.Config(app, loop="uvloop").get_loop_factory()) as runner:
-                runner.run(serve())
+            with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+                runner.run(server.serve(sockets=[listener]))
         except BaseException as broken:
             failed.append(broken)
         finally:
@@ -149,7 +144,7 @@ async def ask(
     given = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
     if body is not None and not any(name.lower() in {"content-length", "transfer-encoding"} for name, _ in given):
         given.append(("content-length", str(len(body))))
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "http_version": "1.1",
         "method": method,

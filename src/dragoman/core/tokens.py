@@ -273,7 +273,7 @@ def _open_signed(form: Signed, token: str, keys: KeySet) -> bytes:
         raise BadToken("not three parts")
     live = [key for key in keys.live(form.use)[:MOST_TRIED] if key.algorithm == form.algorithm]
     tried = [key for key in live if key.jws_header == head]
-    if not tried or not all(base64url.decode(part) for part in rest.split(".")):
+    if not tried:
         raise BadToken("not a header of ours")
     for key in tried:
         try:
@@ -292,8 +292,6 @@ def _open_sealed(form: Sealed, token: str, keys: KeySet) -> bytes:
     _, wrapped, nonce, body, tag = parts
     if wrapped or len(nonce) != 16 or len(tag) != 22 or not body:
         raise BadToken("not the lengths")
-    if any(base64url.decode(part) is None for part in (nonce, body, tag)):
-        raise BadToken("not base64url")
     for key in keys.live(form.use)[:MOST_TRIED]:
         if key.algorithm != form.algorithm:
             continue

@@ -21,12 +21,11 @@ Address = IPv4Address | IPv6Address
 
 _MAX_ENTRIES = 32
 # Where a proxy nobody configured would stand: this machine, private, shared and link-local ranges.
-_INSIDE: tuple[Network, ...] = tuple(
-    map(
-        ip_network,
-        ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
-        + ("::1/128", "fc00::/7", "fe80::/10"),
-    )
+_INSIDE: tuple[Network, ...] = (
+    *map(
+        IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+    ),
+    *map(IPv6Network, ("::1/128", "fc00::/7", "fe80::/10")),
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.%\w-]+)\](?::\d{1,5})?\Z")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, MutableMapping
 from functools import lru_cache
-from types import UnionType
+from types import UnionType, coroutine
 from typing import Any, Union, get_args, get_origin
 
 import msgspec
@@ -30,7 +30,8 @@ from dragoman.http.faults import (
 )
 from dragoman.http.forms import BadForm, nested, parse_pairs
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
 
 MAX_DEPTH = 32
 _LARGEST = 2**63 - 1
@@ -57,39 +58,59 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, limit: int, dead
         if name == b"content-length":
             announced = value != b"0"
             if len(value) > 18 or not value.isdigit() or int(value) > limit:
-                raise BodyTooLarge(limit)
+                raise BodyTooLarge
         elif name == b"transfer-encoding":
             announced = True
     if not announced:
         return b""
+    # A usual body has come together with its head. A timer costs more than decoding, so it is set only when one waits.
+    message: Message | None = None
+    waits_for = None
+    arriving = receive()
+    try:
+        waits_for = arriving.send(None)
+    except StopIteration as arrived:
+        message = arrived.value
+        if not message.get("more_body", False):
+            return _piece(message, limit)
     try:
         async with asyncio.timeout(deadline):
-            return await _collected(receive, limit)
+            return await _joined(message or await _go_on(arriving, waits_for), receive, limit)
     except TimeoutError:
         raise BodyTooSlow from None
 
 
-async def _collected(receive: Receive, limit: int) -> bytes:
-    message = await receive()
+@coroutine
+def _go_on(begun: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """Go on with a coroutine that was run up to what it waits for."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    message: Message = yield from begun
+    return message
+
+
+async def _joined(message: Message, receive: Receive, limit: int) -> bytes:
+    """Collect the pieces of a body, beginning with a message that has come."""
+    pieces = [_piece(message, limit)]
+    size = len(pieces[0])
+    while message.get("more_body", False):
+        message = await receive()
+        pieces.append(_piece(message, limit - size))
+        size += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _piece(message: Message, room: int) -> bytes:
+    """Return what a message brings, if there is room for it."""
     if message["type"] == "http.disconnect":
         raise Gone
-    first: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(first) > limit:
-            raise BodyTooLarge(limit)
-        return first
-    size, pieces = len(first), [first]
-    while message.get("more_body", False):
-        if size > limit:
-            raise BodyTooLarge(limit)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-    if size > limit:
-        raise BodyTooLarge(limit)
-    return b"".join(pieces)
+    piece: bytes = message.get("body", b"")
+    if len(piece) > room:
+        raise BodyTooLarge
+    return piece
 
 
 def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) -> Any:

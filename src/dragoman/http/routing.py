@@ -28,6 +28,11 @@ class Room:
         self.cors = mount.dialect.cors if mount.origins else None
         self.origins = frozenset(mount.origins) if self.cors else frozenset()
         exposed = ", ".join(self.cors.expose_headers) if self.cors is not None else ""
+        self.plain = [
+            *header_pairs(mount.dialect.headers),
+            (b"content-type", mount.dialect.content_type.encode("latin-1")),
+        ]
+        """What the usual answer carries."""
         self._exposed = (b"access-control-expose-headers", exposed.encode("latin-1"))
         self.headers = header_pairs(mount.dialect.headers)
         self.content_type = mount.dialect.content_type.encode("latin-1")
@@ -93,13 +98,14 @@ class Room:
 class Route:
     """An operation in its room."""
 
-    __slots__ = ("empty", "names", "operation", "room", "tally")
+    __slots__ = ("empty", "names", "operation", "room", "status", "tally")
 
     def __init__(self, operation: Operation, room: Room, tally: Tally) -> None:
         self.operation = operation
         self.room = room
         self.tally = tally
         self.names = operation.names
+        self.status = operation.status
         self.empty = Answer(operation.status)
 
 
