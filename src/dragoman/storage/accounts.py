@@ -30,7 +30,7 @@ _BY_ALIAS = Statement(
 _FACTS = Statement(
     """select 1, kind, shown, state, is_primary from identifier where account = :account
        union all select 2, system, value, '', 0 from alias where account = :account
-       union all select 3, kind, '', '', 0 from credential where account = :account
+       union all select 3, kind, '', '', initial from credential where account = :account
        union all select 3, 'recovery', '', '', 0 from account
          where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)""",
     hot=True,
@@ -118,6 +118,7 @@ async def person(db: Reader, account: Account) -> Person:
     identifiers: list[Identifier] = []
     aliases: dict[str, str] = {}
     factors: set[str] = set()
+    initial = False
     for what, kind, shown, state, primary in await db.all(_FACTS, account=account.id):
         if what == 1:
             identifiers.append(Identifier(cast("IdentifierKind", kind), shown, state, primary == 1))
@@ -125,8 +126,11 @@ async def person(db: Reader, account: Account) -> Person:
             aliases[kind] = shown
         else:
             factors.add(kind)
+            initial = initial or (kind == "password" and primary == 1)
     identifiers.sort(key=lambda i: not i.primary)
-    return Person(account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors)
+    return Person(
+        account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors, initial
+    )
 
 
 async def page(db: Engine, after: Id = b"") -> list[Account]:
