@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from kit.house import House, open_house
+from kit.postgres import postgres_cluster, postgres_dsn
+
+__all__ = ["house", "postgres_cluster", "postgres_dsn"]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
-
+from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House
@@ -25,7 +25,7 @@ from dragoman.settings import Settings
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, Tx
 from dragoman.storage.postgres import PostgresEngine
-from dragoman.storage.sealing import Ring, Sealer
+from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
 from dragoman.web import pages
@@ -38,6 +38,10 @@ _CHECK = "master_key_check"
 
 class NotReady(Exception):
     """Dragoman cannot start. The text says why and what to do."""
+
+
+class SchemaBehind(NotReady):
+    """There is no database yet, or it has another schema than this code: `dragoman migrate` is to be run."""
 
 
 def mounts(settings: Settings) -> tuple[Mount, ...]:
@@ -111,7 +115,10 @@ async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> S
         Ring.create(path, random)
     if known is not None and not path.exists():
         raise NotReady(f"the key ring {path} is missing; put it back, the database does not open without it")
-    ring = Ring.load(path)
+    try:
+        ring = Ring.load(path)
+    except RingBroken as why:
+        raise NotReady(str(why)) from None
     first = ring.ids[-1]
     check = f"{first}:{ring.check_value(first).hex()}"
 
@@ -137,11 +144,11 @@ async def opened(
     os.umask(0o077)
     clock, random = clock or SystemClock(), random or SystemRandom()
     if not settings.storage.postgres and not settings.database.exists():
-        raise NotReady(f"there is no database at {settings.database}; run: dragoman migrate")
+        raise SchemaBehind(f"there is no database at {settings.database}; run: dragoman migrate")
     db = await open_database(settings, random)
     try:
         if not await is_current(db):
-            raise NotReady("the database has another schema than this version; run: dragoman migrate")
+            raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
         sealer = await open_sealer(db, settings.key_ring, random, clock)
         doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:

@@ -262,7 +262,7 @@ async def test_threads_run_behind_the_event_loop(make_pool: MakePool) -> None:
 async def test_the_slot_is_the_slowest_form_that_was_met_or_is_stored(make_pool: MakePool) -> None:
     pool = make_pool()
     alone = pool.slowest_seconds()
-    assert 0 < alone < 0.1
+    assert alone > 0
     stored = "bcrypt:" + bcrypt.hashpw(b"ada's own word", bcrypt.gensalt(8)).decode()
     for _ in range(3):
         await pool.verify(stored, ADA, STRANGER)

@@ -519,6 +519,21 @@ def test_noise_is_refused_never_a_crash(form: Signed | Sealed, text: str) -> Non
 
 
 @pytest.mark.parametrize("form", NAMED)
+def test_a_token_has_one_spelling(form: Signed | Sealed) -> None:
+    house = House()
+    token = issue(house, form)
+    for letter in LETTERS + "=+/":
+        if letter != token[-1]:
+            refused(house, form, token[:-1] + letter)
+    for at in (place for place, each in enumerate(token) if each in ".-_"):
+        for letter in (".", "-", "_", "+", "/", "="):
+            if letter != token[at]:
+                refused(house, form, token[:at] + letter + token[at + 1 :])
+    for at in range(len(token)):
+        refused(house, form, token[:at] + "\n" + token[at:])
+
+
+@pytest.mark.parametrize("form", NAMED)
 def test_odd_texts_are_refused(form: Signed | Sealed) -> None:
     house = House()
     token = issue(house, form)
@@ -587,6 +602,8 @@ def test_a_key_of_another_algorithm_under_the_same_use_reads_nothing() -> None:
         wrong = {"HS256": "ES256", "ES256": "HS256", "A256GCM": "HS256"}[ALGORITHM[form.use]]
         house.set = KeySet([make_key(50, form.use, wrong)])
         refused(house, form, token)
+        with pytest.raises(NoKey, match="does not serve"):
+            issue(house, form)
         house.set = KeySet(house.made)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -14,11 +13,10 @@ from typing import Any
 import httpx2
 import pyotp
 
-from dragoman.app import core_over, gateway
+from dragoman.app import core_over, gateway, mounts
 from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
 from dragoman.core.ports import SystemRandom
-from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
@@ -139,7 +137,7 @@ async def house_over(
     clock, random = clock or MovableClock(), SystemRandom()
     ring = folder / "master.keys"
     sealer = Sealer(Ring.load(ring) if ring.exists() else Ring.create(ring, random), random)
-    placed = test_mounts(settings)
+    placed = mounts(settings)
     doors = [m.dialect.door for m in placed if m.dialect.door is not None]
     async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
         await core.accounts.set_up(
@@ -164,18 +162,4 @@ async def open_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
         await db.close()
 
 
-def test_mounts(settings: Settings) -> tuple[Mount, ...]:
-    """Return the dialects that exist, configured as the application does."""
-    found = []
-    for name in ("rocketchat", "pocketm8", "probe", "flashback"):
-        try:
-            module = importlib.import_module(f"dragoman.dialects.{name}")
-        except ModuleNotFoundError:
-            continue
-        place = getattr(settings.dialects, name)
-        found.append(Mount(dialect=module.DIALECT, host=place.host or None, prefix=place.prefix, origins=place.origins))
-    return tuple(found)
-
-
-test_mounts.__test__ = False  # type: ignore[attr-defined]
 __all__ = ["PASSWORD", "House", "Totp", "client", "fast_settings", "house_over", "open_house"]

@@ -19,18 +19,17 @@ from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.limits import Budgets, Limits
 from dragoman.core.ports import Clock, Random
+from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn, Tools
 from dragoman.core.tokens import Tokens
-from dragoman.storage import accounts, attempts, counters, credentials, events, keys, sessions
-from dragoman.storage.engine import Engine, Tx
+from dragoman.storage import credentials as stored_credentials
+from dragoman.storage import events as stored_events
+from dragoman.storage.engine import Engine
 from dragoman.storage.events import Event
 from dragoman.storage.sealing import Sealer
 
 MINUTE = 60_000
-DAY = 24 * 60 * MINUTE
-SEALS_KEPT = 180 * DAY
-UNKNOWN_NAMES_KEPT = 200_000
 
 
 class Policy(Struct, frozen=True):
@@ -52,6 +51,8 @@ class Core:
     ) -> None:  # fmt: skip
         policy = policy or Policy()
         by_name = {door.name: door for door in doors}
+        self.doors = by_name
+        """The doors that are open, by name: a dialect sees whether the one it opens children in is among them."""
         self.clock = clock
         self.random = random
         self.policy = policy
@@ -110,40 +111,16 @@ class Core:
 
     async def _survey(self) -> None:
         self._surveyed_at = self.clock.now()
-        self._tools.schemes = tuple(await credentials.schemes(self.db))
+        self._tools.schemes = tuple(await stored_credentials.schemes(self.db))
 
     async def sweep(self) -> int:
         """Apply every table's retention in small pieces; return how many rows went."""
-        now, gone = self.clock.now(), 0
-        limits = self._tools.limits.budgets
-        closing = limits.strangers.closes_at or 100
-        pieces = (
-            lambda tx: sessions.sweep(tx, now - 90 * DAY),
-            lambda tx: attempts.sweep(tx, now - DAY),
-            lambda tx: events.sweep(tx, now - 400 * DAY),
-            lambda tx: counters.sweep(tx, now - DAY, closing, UNKNOWN_NAMES_KEPT),
-            lambda tx: counters.sweep_known(tx, now - 90 * DAY),
-            lambda tx: keys.sweep(tx, now - SEALS_KEPT),
-            lambda tx: accounts.erase_deleted(tx, now - 30 * DAY),
-        )
-        for piece in pieces:
-            for _ in range(100):
-                number = await self._piece(piece)
-                gone += number
-                if number < 100:
-                    break
-        return gone
-
-    async def _piece(self, piece: Any) -> int:
-        async def fn(tx: Tx) -> int:
-            return int(await piece(tx))
-
-        return await self.db.transaction(fn)
+        return await sweep(self.db, self.clock.now(), self.policy.budgets)
 
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""
-        return await events.after(self.db, number)
+        return await stored_events.after(self.db, number)
 
     async def newest_events(self, limit: int, account: bytes | None = None) -> list[Event]:
         """Return the newest lines of the audit trail, of one account or of all, newest first."""
-        return await events.newest(self.db, limit, account)
+        return await stored_events.newest(self.db, limit, account)

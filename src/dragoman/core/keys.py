@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from joserfc.jwk import ECKey, OctKey
 from msgspec import Struct
 
+from dragoman.core import base64url
 from dragoman.core.ports import Random
 from dragoman.model import Millis
 
@@ -62,6 +63,15 @@ class SigningKey(Struct, frozen=True, dict=True):
     def octets(self) -> OctKey:
         """The key as joserfc wants it, for the symmetric algorithms."""
         return OctKey.import_key(self.material)
+
+    @cached_property
+    def jws_header(self) -> str:
+        """The one protected header that tokens of this key have, encoded.
+
+        Only a published key has a public name in it; Probe's clients know the header without one.
+        """
+        named = f'"kid":"{self.kid}",' if self.algorithm == "ES256" else ""
+        return base64url.encode(f'{{"alg":"{self.algorithm}",{named}"typ":"JWT"}}'.encode())
 
     @cached_property
     def kid(self) -> str:

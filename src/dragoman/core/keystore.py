@@ -27,7 +27,7 @@ class KeyUse(Struct, frozen=True):
     """Seconds: the longest life of what it made."""
 
 
-class TooManyKeys(refusals.Refusal):
+class TooManyKeys(Exception):
     """The oldest key of this use may still have live tokens, and no more than three are tried (decision 22)."""
 
 

@@ -20,6 +20,13 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 _MAX_ENTRIES = 32
+# Where a proxy nobody configured would stand: this machine, private, shared and link-local ranges.
+_INSIDE: tuple[Network, ...] = (
+    *map(
+        IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16")
+    ),
+    *map(IPv6Network, ("::1/128", "fc00::/7", "fe80::/10")),
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.%\w-]+)\](?::\d{1,5})?\Z")
 _V4_PORT = re.compile(r"([0-9.]{7,15}):\d{1,5}\Z")
@@ -102,7 +109,7 @@ def _judged(peer: str, forwarded: bytes, rfc7239: bytes, proxies: Proxies) -> tu
         return peer, ""
     if not proxies.include(near):
         # A private peer that forwards for others is a proxy nobody configured: everybody would share its address.
-        if (forwarded or rfc7239) and (near.is_private or near.is_loopback or near.is_link_local):
+        if (forwarded or rfc7239) and any(near in network for network in _INSIDE):
             return str(near), ""
         return str(near), _network(near)
     entries = _entries_of_rfc7239(rfc7239) if proxies.header == "forwarded" else _entries(forwarded)

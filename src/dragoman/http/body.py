@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Coroutine, Generator, Mapping, MutableMapping
 from functools import lru_cache
-from typing import Any
+from types import UnionType, coroutine
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -29,7 +30,8 @@ from dragoman.http.faults import (
 )
 from dragoman.http.forms import BadForm, nested, parse_pairs
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Coroutine[Any, Any, Message]]
 
 MAX_DEPTH = 32
 _LARGEST = 2**63 - 1
@@ -56,39 +58,59 @@ async def read_body(scope: Mapping[str, Any], receive: Receive, limit: int, dead
         if name == b"content-length":
             announced = value != b"0"
             if len(value) > 18 or not value.isdigit() or int(value) > limit:
-                raise BodyTooLarge(limit)
+                raise BodyTooLarge
         elif name == b"transfer-encoding":
             announced = True
     if not announced:
         return b""
+    # A usual body has come together with its head. A timer costs more than decoding, so it is set only when one waits.
+    message: Message | None = None
+    waits_for = None
+    arriving = receive()
+    try:
+        waits_for = arriving.send(None)
+    except StopIteration as arrived:
+        message = arrived.value
+        if not message.get("more_body", False):
+            return _piece(message, limit)
     try:
         async with asyncio.timeout(deadline):
-            return await _collected(receive, limit)
+            return await _joined(message or await _go_on(arriving, waits_for), receive, limit)
     except TimeoutError:
         raise BodyTooSlow from None
 
 
-async def _collected(receive: Receive, limit: int) -> bytes:
-    message = await receive()
+@coroutine
+def _go_on(begun: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """Go on with a coroutine that was run up to what it waits for."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    message: Message = yield from begun
+    return message
+
+
+async def _joined(message: Message, receive: Receive, limit: int) -> bytes:
+    """Collect the pieces of a body, beginning with a message that has come."""
+    pieces = [_piece(message, limit)]
+    size = len(pieces[0])
+    while message.get("more_body", False):
+        message = await receive()
+        pieces.append(_piece(message, limit - size))
+        size += len(pieces[-1])
+    return b"".join(pieces)
+
+
+def _piece(message: Message, room: int) -> bytes:
+    """Return what a message brings, if there is room for it."""
     if message["type"] == "http.disconnect":
         raise Gone
-    first: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        if len(first) > limit:
-            raise BodyTooLarge(limit)
-        return first
-    size, pieces = len(first), [first]
-    while message.get("more_body", False):
-        if size > limit:
-            raise BodyTooLarge(limit)
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise Gone
-        pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-    if size > limit:
-        raise BodyTooLarge(limit)
-    return b"".join(pieces)
+    piece: bytes = message.get("body", b"")
+    if len(piece) > room:
+        raise BodyTooLarge
+    return piece
 
 
 def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) -> Any:
@@ -112,7 +134,7 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
                 raise
     elif media == "application/x-www-form-urlencoded" and rules.form:
         try:
-            return _converted(_clean(nested(parse_pairs(raw)), "form"), kind, "form")
+            return _converted(_clean(_renamed(nested(parse_pairs(raw)), kind), "form"), kind, "form")
         except BadForm as broken:
             if not rules.lenient:
                 raise Invalid((Problem("", "format", str(broken), "form"),)) from None
@@ -125,15 +147,21 @@ def decode_json(raw: bytes, kind: Any) -> Any:
     """Return a value of class `kind` from JSON. Raises NotJson, NotAnObject or Invalid."""
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
         raise NotJson(f"the body is nested deeper than {MAX_DEPTH} levels")
-    if _SUSPECT.search(raw) is not None:
-        return _converted(_clean(_generic(raw), "body"), kind, "body", strict=True)
+    if hasattr(kind, "other_names"):
+        return _converted(_clean(_renamed(_generic(raw), kind), "body"), kind, "body", strict=True)
     try:
-        return _decoder(kind).decode(raw)
+        decoded = _decoder(kind).decode(raw)
     except msgspec.ValidationError as broken:
-        value = _generic(raw)
+        try:
+            value = _generic(raw)
+        except NotJson:  # a number that only the class made out to be absurd
+            raise Invalid((_problem(broken, "", "body"),)) from None
         raise _judged(value, kind, broken, "body") from None
     except (ValueError, RecursionError):
         raise NotJson from None
+    if _SUSPECT.search(raw) is not None:
+        _clean(_generic(raw), "body")
+    return decoded
 
 
 def convert_query(pairs: Mapping[str, str], kind: Any) -> Any:
@@ -174,6 +202,21 @@ def _generic(raw: bytes) -> Any:
         return msgspec.json.decode(raw)
     except (ValueError, RecursionError):
         raise NotJson from None
+
+
+def _renamed(value: Any, kind: Any) -> Any:
+    """Give each field its first name, where the class says in `other_names` (other to first) that it has others.
+
+    When both came the first name counts.
+    """
+    others: Mapping[str, str] = getattr(kind, "other_names", {})
+    if not isinstance(value, dict) or others.keys().isdisjoint(value):
+        return value
+    renamed = {name: item for name, item in value.items() if name not in others}
+    for other, first in others.items():
+        if other in value:
+            renamed.setdefault(first, value[other])
+    return renamed
 
 
 def _clean(value: Any, place: Place) -> Any:
@@ -220,6 +263,14 @@ def _is_struct(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
+def _struct_in(kind: Any) -> Any:
+    """Return the one Struct class of a field's type, `Device` or `Device | None`, else None."""
+    if _is_struct(kind):
+        return kind
+    found = [part for part in get_args(kind) if _is_struct(part)] if get_origin(kind) in {Union, UnionType} else []
+    return found[0] if len(found) == 1 else None
+
+
 def _problems(value: Mapping[str, Any], kind: Any, prefix: str, place: Place, strict: bool) -> list[Problem]:
     """Try every field of a Struct class on its own."""
     problems: list[Problem] = []
@@ -230,8 +281,9 @@ def _problems(value: Mapping[str, Any], kind: Any, prefix: str, place: Place, st
                 problems.append(Problem(path, "required", "is required", place))
             continue
         item = value[field.encode_name]
-        if _is_struct(field.type) and isinstance(item, dict):
-            problems += _problems(item, field.type, path + ".", place, strict)
+        inner = _struct_in(field.type) if isinstance(item, dict) else None
+        if inner is not None:
+            problems += _problems(item, inner, path + ".", place, strict)
             continue
         try:
             msgspec.convert(item, field.type, strict=strict)

@@ -58,13 +58,9 @@ class WrongMediaType(Fault):
 
 
 class BodyTooLarge(Fault):
-    """The body is larger than the operation takes; `limit` is in bytes."""
+    """The body is larger than the operation takes."""
 
     status = 413
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the body is larger than {limit} bytes")
-        self.limit = limit
 
 
 class BodyTooSlow(Fault):

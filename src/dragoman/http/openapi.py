@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -27,7 +28,8 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     :param prefix: what the mount puts before every path.
     """
     shown = [each for each in dialect.operations if not each.hidden]
-    answers = _distinct([*(kind for each in shown for kind in each.answers.values()), dialect.error_class])
+    said = [*(kind for each in shown for kind in each.answers.values()), dialect.error_class]
+    answers = _distinct(one for kind in said for one in _alternatives(kind))
     requests = _distinct(each.body for each in shown)
     book = _Book([*answers, *requests, *_distinct(each.query for each in shown)])
     book.close(answers)
@@ -71,12 +73,17 @@ class _Book:
     """The schemas of all classes of a document, and the named components they point to."""
 
     def __init__(self, kinds: list[Any]) -> None:
-        schemas, self.components = msgspec.json.schema_components(kinds, schema_hook=_anything, ref_template=_REF)
+        schemas, self.components = msgspec.json.schema_components(kinds, ref_template=_REF)
         self._schemas = list(zip(kinds, schemas, strict=True))
 
     def schema(self, kind: Any) -> Schema:
         """Return the schema of a class."""
         return next(schema for known, schema in self._schemas if known is kind)
+
+    def answer(self, kind: Any) -> Schema:
+        """Return the schema of an answer: of one class, or of any class of a union."""
+        schemas = [self.schema(one) for one in _alternatives(kind)]
+        return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
 
     def resolved(self, kind: Any) -> Schema:
         """Return the schema of a Struct class itself, not the reference to it."""
@@ -107,10 +114,9 @@ class _Book:
                 component.setdefault("additionalProperties", False)
 
 
-def _anything(kind: type) -> Schema:
-    if kind is object:
-        return {}
-    raise NotImplementedError
+def _alternatives(kind: Any) -> tuple[Any, ...]:
+    """Return the classes of a union, which need no tags since answers are only written; else the class itself."""
+    return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
 def _distinct(kinds: Iterable[Any]) -> list[Any]:
@@ -125,7 +131,7 @@ def _distinct(kinds: Iterable[Any]) -> list[Any]:
 def _operation(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     """Return one operation object."""
     shown: Schema = {
-        "operationId": f"{each.name}_{each.method.lower()}" if _shared(each, dialect) else each.name,
+        "operationId": _identity(each, dialect),
         "summary": each.summary,
         "parameters": _parameters(each, book),
         "responses": _responses(each, dialect, book),
@@ -140,9 +146,11 @@ def _operation(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     return shown
 
 
-def _shared(each: Operation, dialect: Dialect) -> bool:
-    """Whether another shown operation has the same name: one handler under two methods."""
-    return sum(other.name == each.name and not other.hidden for other in dialect.operations) > 1
+def _identity(each: Operation, dialect: Dialect) -> str:
+    """Return the handler's name, numbered where one handler serves several paths or methods."""
+    alike = [other for other in dialect.operations if other.name == each.name and not other.hidden]
+    number = alike.index(each) + 1
+    return each.name if number == 1 else f"{each.name}_{number}"
 
 
 def _parameters(each: Operation, book: _Book) -> list[Schema]:
@@ -179,11 +187,11 @@ def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     for status, kind in each.answers.items():
         shown[str(status)] = {"description": _phrase(status)}
         if kind is not None:
-            shown[str(status)]["content"] = {media: {"schema": book.schema(kind)}}
+            shown[str(status)]["content"] = {media: {"schema": book.answer(kind)}}
     shown["default"] = {"description": "Error"}
     if dialect.error_class is not None:
         media = (dialect.error_content_type or dialect.content_type).partition(";")[0]
-        shown["default"]["content"] = {media: {"schema": book.schema(dialect.error_class)}}
+        shown["default"]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
     return shown
 
 

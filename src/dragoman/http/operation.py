@@ -80,7 +80,8 @@ def operation(
 
     :param method: in capitals; HEAD and OPTIONS are the kit's business.
     :param path: the path template, `/user/{user_id}`.
-    :param body: a msgspec Struct class (or any type msgspec decodes); None: a body is ignored, unread.
+    :param body: a msgspec Struct class (or any type msgspec decodes); None: a body is ignored, unread. A class variable
+        `other_names` of the class names other spellings of its fields, other to first.
     :param query: a Struct class that the query string is converted to; None: `call.query` only.
     :param answers: status to class, the usual one first; `{204: None}` is an empty answer. Default `{200: None}`.
     :param access: `open` asks nobody and ignores what a client sends; `optional` leaves `call.caller` None without a

@@ -14,6 +14,7 @@ from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.metrics import Metrics, Tally
 from dragoman.http.operation import Operation
 
+_SLASHES = re.compile("/{2,}")
 _UNFIT_VALUE = re.compile("[\x00-\x1f\x7f\ufffd]")
 
 
@@ -27,6 +28,11 @@ class Room:
         self.cors = mount.dialect.cors if mount.origins else None
         self.origins = frozenset(mount.origins) if self.cors else frozenset()
         exposed = ", ".join(self.cors.expose_headers) if self.cors is not None else ""
+        self.plain = [
+            *header_pairs(mount.dialect.headers),
+            (b"content-type", mount.dialect.content_type.encode("latin-1")),
+        ]
+        """What the usual answer carries."""
         self._exposed = (b"access-control-expose-headers", exposed.encode("latin-1"))
         self.headers = header_pairs(mount.dialect.headers)
         self.content_type = mount.dialect.content_type.encode("latin-1")
@@ -74,7 +80,9 @@ class Room:
 
     def look_up(self, path: str) -> tuple[Mapping[str, Route], tuple[str, ...]]:
         """Return the methods at a path of this room and the values of its names, left to right."""
-        path = self.dialect.tidy_path(path[len(self.prefix) :] or "/")
+        if self.prefix:
+            path = ("/" + path.lstrip("/"))[len(self.prefix) :] or "/"
+        path = self.dialect.tidy_path(path)
         found = self._static.get(path)
         if found is not None:
             return found, ()
@@ -90,13 +98,14 @@ class Room:
 class Route:
     """An operation in its room."""
 
-    __slots__ = ("empty", "names", "operation", "room", "tally")
+    __slots__ = ("empty", "names", "operation", "room", "status", "tally")
 
     def __init__(self, operation: Operation, room: Room, tally: Tally) -> None:
         self.operation = operation
         self.room = room
         self.tally = tally
         self.names = operation.names
+        self.status = operation.status
         self.empty = Answer(operation.status)
 
 
@@ -134,9 +143,12 @@ class Table:
         return room, methods, route, values
 
     def owner(self, path: str) -> Room:
-        """Return the room with the longest owned prefix of a path, on segment boundaries."""
-        if path.startswith("//"):
-            path = "/" + path.lstrip("/")
+        """Return the room with the longest owned prefix of a path, on segment boundaries.
+
+        Doubled slashes count as one here only: whether the owner has something there is for its `tidy_path` to say.
+        """
+        if "//" in path:
+            path = _SLASHES.sub("/", path)
         while path:
             room = self._owners.get(path)
             if room is not None:

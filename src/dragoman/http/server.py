@@ -155,6 +155,8 @@ class Gateway:
         call = Call(self.core, scope, room.dialect, f"{self._id_prefix}{self._count:08x}", self._proxies)
         call.origins = room.origins
         try:
+            if "extensions" in scope and TOO_LARGE in scope["extensions"]:
+                raise HeadersTooLarge
             if route is None:
                 answer = self._unrouted(call, room, methods)
             else:
@@ -178,7 +180,6 @@ class Gateway:
     async def _handled(self, call: Call, route: Route, receive: Receive) -> Answer:
         """Check, read, hand over; return the answer."""
         operation = route.operation
-        _check_head(call)
         if operation.access != "open":
             await self._admit(call, operation)
         arguments: list[Any] = [call]
@@ -191,7 +192,7 @@ class Gateway:
         result = await operation.handler(*arguments)
         if result is None:
             return route.empty
-        return result if isinstance(result, Answer) else Answer(operation.status, result)
+        return result if isinstance(result, Answer) else Answer(route.status, result)
 
     async def _admit(self, call: Call, operation: Operation) -> None:
         """Find the caller and hold it against what the operation accepts (decisions 17 and 25)."""
@@ -215,7 +216,6 @@ class Gateway:
 
     def _unrouted(self, call: Call, room: Room, methods: Mapping[str, Route]) -> Answer:
         """Answer a request that found no operation: OPTIONS, else the fault."""
-        _check_head(call)
         allow = {*methods, "HEAD"} if room.dialect.head_as_get and "GET" in methods else {*methods}
         if call.method == "OPTIONS":
             cors, origin, wanted = room.cors, call.header("origin"), call.header("access-control-request-method")
@@ -310,12 +310,6 @@ def _write(log: Log, call: Call, status: int, seconds: float) -> None:
     )
 
 
-def _check_head(call: Call) -> None:
-    extensions = call.scope.get("extensions")
-    if extensions and TOO_LARGE in extensions:
-        raise HeadersTooLarge
-
-
 def _encoded(body: Any) -> bytes | None:
     """Return a body ready to send, None for no body."""
     return body if body is None or isinstance(body, bytes) else _encoder.encode(body)
@@ -331,16 +325,14 @@ def _with(answer: Answer, name: str, value: str) -> Answer:
 def _headers(answer: Answer, payload: bytes | None, call: Call, room: Room) -> list[tuple[bytes, bytes]]:
     """Put the headers of an answer together: its own, the handler's, the dialect's, ours."""
     headers = [(b"x-request-id", call.request_id.encode("latin-1"))]
-    if answer.headers:
+    if not answer.headers:
+        headers += room.headers if payload is None else room.plain
+    else:
         own = header_pairs(answer.headers)
         names = {name for name, _ in own}
         headers += own
         headers += [pair for pair in room.headers if pair[0] not in names]
         if payload is not None and b"content-type" not in names:
-            headers.append((b"content-type", room.content_type))
-    else:
-        headers += room.headers
-        if payload is not None:
             headers.append((b"content-type", room.content_type))
     if call.extra is not None:
         headers += call.extra

@@ -7,6 +7,7 @@ The protocol here adds these bounds; a usual request costs it one comparison.
 from __future__ import annotations
 
 import asyncio
+import re
 from asyncio import TimerHandle
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ UNREAD_BYTES = 4 * 1024 * 1024
 """What is read and thrown away of a body that was answered before its end, so that the client sees the answer."""
 UNREAD_SECONDS = 10.0
 
+# The parser takes an announced change of protocol for the end of the message and drops the body of a client that would
+# rather speak HTTP/2 (Java's, curl's). An offer may be ignored (RFC 9110, section 7.8), so it is not shown to it.
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c(?=[ \t]*(?:\r\n|\Z))", re.IGNORECASE)
 _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 20\r\nconnection: close\r\n\r\n"
     b"the request is slow\n"
@@ -57,6 +61,9 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse a chunk; refuse when a head grows past its limit."""
         if self._refused:
             return
+        if b"h2c" in data and not self._in_body:
+            top, end, rest = data.partition(b"\r\n\r\n")
+            data = _H2C.sub(b"\r\nx-declined: h2c", top) + end + rest
         self._large_chunk = self._head + len(data) > HEAD_BYTES
         super().data_received(data)
         if self._in_head:

@@ -75,6 +75,7 @@ _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default 
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
 _META = Statement("select value from meta where name = :name")
 _SET_META = Statement("insert into meta(name, value) values (:name, :value) on conflict (name) do nothing")
+_ADMINISTRATOR = Statement("select 1 from account where administrator = 1 limit 1")
 _COUNT = Statement("select count(*) from account where status <> 'deleted'")
 _ERASE_DELETED = Statement(
     """delete from account where id in
@@ -231,6 +232,11 @@ async def meta(db: Reader, name: str) -> str | None:
 async def set_meta_once(tx: Tx, name: str, value: str) -> bool:
     """Record a fact of the installation unless it is there; tell whether this call did (a latch)."""
     return await tx.run(_SET_META, name=name, value=value) == 1
+
+
+async def has_administrator(db: Engine) -> bool:
+    """Tell whether any account is an administrator, whatever its status."""
+    return bool(await db.scan(_ADMINISTRATOR))
 
 
 async def count(db: Engine) -> int:

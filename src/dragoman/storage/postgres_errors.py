@@ -34,6 +34,8 @@ def failure_of(error: Exception, statement: Statement | None = None) -> Exceptio
         return Conflict(type(error).__name__)
     if isinstance(error, asyncpg.DataError):
         return UnstorableValue(f"parameter {_parameter(error, statement)} cannot be stored")
+    if isinstance(error, asyncpg.ProgramLimitExceededError):
+        return UnstorableValue("a parameter is too long for the index on its column")
     if _is_unavailable(error):
         return StorageUnavailable(f"{type(error).__name__}: {_first_line(error)}")
     return error

@@ -363,7 +363,7 @@ def _drive(fn: Callable[[Tx], Awaitable[Any]], tx: SqliteTx) -> Any:
     except StopIteration as done:
         return done.value
     except RuntimeError as error:
-        if str(error) == "no running event loop":  # asyncio was asked for something before it could suspend
+        if "event loop" in str(error):  # asyncio was asked for something before it could suspend
             raise SuspendedInTransaction(f"{_name(fn)} asked for an event loop") from error
         raise
     with suppress(Exception):

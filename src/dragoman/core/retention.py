@@ -1,0 +1,37 @@
+"""Letting go: every table's retention, applied in pieces small enough that nobody waits (decision 31)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from dragoman.core.limits import Budgets
+from dragoman.model import Millis
+from dragoman.storage import accounts, attempts, counters, events, keys, sessions
+from dragoman.storage.engine import Engine, Tx
+
+DAY: Millis = 24 * 60 * 60_000
+UNKNOWN_NAMES_KEPT = 200_000
+PIECE = 100
+MOST_PIECES = 100
+
+
+async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
+    """Delete what is older than its table's retention; return how many rows went. What is left waits for the next."""
+    closing = budgets.strangers.closes_at or 100
+    pieces: tuple[Callable[[Tx], Awaitable[int]], ...] = (
+        lambda tx: sessions.sweep(tx, now - 90 * DAY),
+        lambda tx: attempts.sweep(tx, now - DAY),
+        lambda tx: events.sweep(tx, now - 400 * DAY),
+        lambda tx: counters.sweep(tx, now - DAY, closing, UNKNOWN_NAMES_KEPT),
+        lambda tx: counters.sweep_known(tx, now - 90 * DAY),
+        lambda tx: keys.sweep(tx, now - 180 * DAY),
+        lambda tx: accounts.erase_deleted(tx, now - 30 * DAY),
+    )
+    gone = 0
+    for piece in pieces:
+        for _ in range(MOST_PIECES):
+            number = await db.transaction(piece)
+            gone += number
+            if number < PIECE:
+                break
+    return gone

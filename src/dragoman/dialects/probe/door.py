@@ -1,0 +1,80 @@
+"""Probe's door, its settings, and what its tokens say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from msgspec import Struct
+
+from dragoman.core.doors import DAY, HOUR, Door
+from dragoman.core.tokens import ApiToken, Claims, Signed
+from dragoman.http import Call, Dialect
+from dragoman.model import Person, Session
+
+BASE = "/frontend/api/v1"
+MEDIA = "/v1/probe"
+
+SHORT_LIFE = 3 * HOUR
+"""Seconds a session lives that was asked for with `long-term-token: false` (contract section 2.2)."""
+MARK_COOKIE = "dragoman-mark"
+MARK_LIFE = 90 * DAY
+"""Seconds a browser stays known to an account (decision 36)."""
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """What an operator may set for this dialect. Raises ValueError for an origin that is none."""
+
+    ret_url_origins: tuple[str, ...] = ()
+    """Exact origins, `https://app.example.com`, one of which a `ret-url` must have to be sent back."""
+    origins: tuple[str, ...] = ()
+    """Exact origins of other pages that may sign in and write with the cookie; our own always may."""
+    cookie_site: Literal["lax", "none"] = "lax"
+    """SameSite of the cookies; `none` where the pages are of another site."""
+    query_tokens: bool = True
+    """Whether credentials in the query string (`token`, `jwt`) count. They end up in other programs' logs."""
+
+    def __post_init__(self) -> None:
+        for origin in (*self.ret_url_origins, *self.origins):
+            if _ORIGIN.fullmatch(origin) is None:
+                raise ValueError(f"{origin!r} is no origin; write it as https://app.example.com, without a path")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ConfiguredDialect(Dialect):
+    """The dialect together with its settings, which handlers find through `config_of`."""
+
+    config: Config = field(default_factory=Config)
+
+
+def config_of(call: Call) -> Config:
+    """Return the settings of the dialect that serves this request."""
+    if not isinstance(call.dialect, ConfiguredDialect):
+        raise TypeError("this dialect is made by dragoman.dialects.probe.dialect()")
+    return call.dialect.config
+
+
+def _claims(person: Person, session: Session | None) -> Claims:
+    """Name the user by its number, as text (contract section 2.2)."""
+    return {"sub": person.aliases["probe"]}
+
+
+API_TOKEN = ApiToken(use="probe_api")
+"""The account's key, shown at each sign-in (decision 22)."""
+
+JWT = Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims)
+"""What stands for one session."""
+
+DOOR = Door(
+    name="probe",
+    token=JWT,
+    factors=("totp", "recovery"),
+    attempt="repeat",
+    absolute=14 * DAY,
+    requires_verified=True,
+    key=API_TOKEN,
+    marks=True,
+)

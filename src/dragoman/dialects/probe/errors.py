@@ -1,0 +1,167 @@
+"""Probe's errors: two total tables, from the core's refusals and from HTTP's faults (contract section 2.5)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from dragoman.core import refusals
+from dragoman.core.refusals import Refusal, Waiting
+from dragoman.dialects.probe import carriers
+from dragoman.dialects.probe.door import BASE, MEDIA
+from dragoman.http import Answer, Call, Fault, Invalid, Problem, faults
+
+Context = dict[str, list[str]]
+
+
+class Error(Struct, frozen=True):
+    """The common error. All four fields are always sent."""
+
+    status: str
+    """The canonical name of the code."""
+    code: int
+    """Of the application; always 0."""
+    error: str
+    context: Context
+
+
+class MediaError(Struct, frozen=True):
+    """An error below `/v1/probe`."""
+
+    error: str
+
+
+class Words(Struct, frozen=True):
+    """One row of the tables: HTTP status, canonical name, message."""
+
+    http: int
+    status: str
+    error: str
+
+
+_UNAUTHENTICATED = "UNAUTHENTICATED"
+_DENIED = "PERMISSION_DENIED"
+_INVALID = "INVALID_ARGUMENT"
+
+_WRONG_LOGIN = Words(401, _UNAUTHENTICATED, "unauthenticated: wrong email or password")
+_NO_SESSION = Words(401, _UNAUTHENTICATED, "unauthenticated: session is not active")
+_EXHAUSTED = Words(429, "RESOURCE_EXHAUSTED", "resource exhausted: too many attempts, try again later")
+_UNAVAILABLE = Words(503, "UNAVAILABLE", "unavailable: try again later")
+_FAILED = "invalid argument: validation failed"
+_SECOND_FACTOR = Words(401, _UNAUTHENTICATED, "unauthenticated: second factor required")
+
+REFUSALS: Mapping[type[Refusal], Words] = {
+    refusals.UnknownAccount: _WRONG_LOGIN,
+    refusals.WrongPassword: _WRONG_LOGIN,
+    refusals.NoPasswordSet: _WRONG_LOGIN,
+    refusals.AccountLocked: _EXHAUSTED,
+    refusals.NetworkBlocked: _EXHAUSTED,
+    refusals.TooManyCodes: _EXHAUSTED,
+    refusals.Busy: _UNAVAILABLE,
+    refusals.Unavailable: _UNAVAILABLE,
+    refusals.NotActive: Words(403, _DENIED, "permission denied: account is suspended"),
+    refusals.NotVerified: Words(403, _DENIED, "permission denied: account is pending"),
+    refusals.NotAdmitted: Words(403, _DENIED, "permission denied: account is not admitted here"),
+    refusals.NoUsableFactor: Words(403, _DENIED, "permission denied: second factor cannot be used here"),
+    refusals.WrongCode: Words(401, _UNAUTHENTICATED, "unauthenticated: wrong second factor code"),
+    refusals.NoSuchAttempt: _SECOND_FACTOR,
+    refusals.NotSignedIn: _NO_SESSION,
+    refusals.LimitedToken: _NO_SESSION,
+    refusals.BadRefreshToken: _NO_SESSION,
+    refusals.RefreshTokenExpired: _NO_SESSION,
+    refusals.ChainStolen: _NO_SESSION,
+    refusals.FreshProofRequired: Words(403, _DENIED, "permission denied: sign in again first"),
+    refusals.NotForKeys: Words(403, _DENIED, "permission denied: not with an API token"),
+    refusals.VerificationRequired: Words(403, _DENIED, "permission denied: account is pending"),
+    refusals.NotFound: Words(404, "NOT_FOUND", "not found"),
+    refusals.NotAllowed: Words(403, _DENIED, "permission denied"),
+    refusals.Ambiguous: Words(409, "ALREADY_EXISTS", "already exists: more than one object matches"),
+    refusals.IdentifierTaken: Words(409, "ALREADY_EXISTS", "already exists: the name is taken"),
+    refusals.BadIdentifier: Words(400, _INVALID, "invalid argument: the name cannot be used"),
+    refusals.WeakPassword: Words(400, _INVALID, "invalid argument: the password is too weak"),
+    refusals.AlreadyEnrolled: Words(409, "ALREADY_EXISTS", "already exists: the factor is enrolled"),
+    refusals.NotEnrolled: Words(404, "NOT_FOUND", "not found: the factor is not enrolled"),
+}
+
+FAULTS: Mapping[type[Fault], Words] = {
+    faults.NotJson: Words(400, _INVALID, "invalid argument: body is not JSON"),
+    faults.NotAnObject: Words(400, _INVALID, _FAILED),
+    faults.Invalid: Words(400, _INVALID, _FAILED),
+    faults.WrongMediaType: Words(415, _INVALID, "invalid argument: content type must be JSON or a form"),
+    faults.BodyTooLarge: Words(413, _INVALID, "invalid argument: body is too large"),
+    faults.BodyTooSlow: Words(408, "DEADLINE_EXCEEDED", "deadline exceeded: body did not arrive in time"),
+    faults.HeadersTooLarge: Words(431, _INVALID, "invalid argument: headers are too large"),
+    faults.NoSuchPath: Words(404, "NOT_FOUND", "not found"),
+    faults.NoSuchMethod: Words(405, "UNIMPLEMENTED", "unimplemented: method is not allowed"),
+    faults.Unexpected: Words(500, "INTERNAL", "internal"),
+}
+
+
+def refuse(refusal: Refusal, call: Call) -> Answer:
+    """Dress a refusal of the core."""
+    context: Context = {}
+    if isinstance(refusal, refusals.WrongCode):
+        context = _factors(refusal.offers)
+    elif isinstance(refusal, refusals.NotAllowed) and carriers.from_foreign_page(call):
+        context = {"header:Origin": ["#: is not an allowed origin"]}
+    wait = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
+    return _answer(call, REFUSALS[type(refusal)], context, wait)
+
+
+def second_factor(call: Call, offers: tuple[str, ...]) -> Answer:
+    """Ask for the whole sign-in again, together with a code (decision 3)."""
+    return _answer(call, _SECOND_FACTOR, _factors(offers))
+
+
+def fault(fault: Fault, call: Call) -> Answer:
+    """Dress a fault of HTTP."""
+    context: Context = {}
+    if isinstance(fault, Invalid):
+        for problem in fault.problems:
+            place, message = _placed(problem)
+            context.setdefault(place, []).append(message)
+    elif isinstance(fault, faults.NotAnObject):
+        context = {"body": ["#: expected object"]}
+    elif isinstance(fault, faults.Unexpected):
+        context = {"request-id": [fault.request_id]}
+    return _answer(call, FAULTS[type(fault)], context)
+
+
+def _factors(offers: tuple[str, ...]) -> Context:
+    """Name the factors asked for. A recovery code is sent as any code is, so it is no factor of its own here."""
+    return {"second-factor": [offer for offer in offers if offer != "recovery"]}
+
+
+_OWN_SHAPE = re.compile(rf"(?:/[^/]+)*?(?:({BASE})|({MEDIA}))(?:/|\Z)")
+
+
+def _answer(call: Call, words: Words, context: Context, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    """Return the error in the shape that belongs to its path: `/v1/probe` has one of its own (contract section 2.5)."""
+    found = _OWN_SHAPE.match(call.scope["path"])
+    if found is not None and found.group(2):
+        return Answer(words.http, MediaError(words.error), headers)
+    return Answer(words.http, Error(words.status, 0, words.error, context), headers)
+
+
+_LENGTH = re.compile(r"length (>=|<=) ([0-9]+)")
+
+
+def _placed(problem: Problem) -> tuple[str, str]:
+    """Return the key of `context` and the message: a JSON pointer into the body, or into the one named value."""
+    names = re.findall(r"[^.\[\]]+", problem.field)
+    key = "body"
+    if problem.place != "body":
+        place = "formData" if problem.place == "form" else problem.place
+        key = f"{place}:{names.pop(0)}" if names else place
+    pointer = "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+    return key, f"#{pointer}: {_message(problem)}"
+
+
+def _message(problem: Problem) -> str:
+    if length := _LENGTH.search(problem.text):
+        return f"length must be {length.group(1)} {length.group(2)}"
+    if "regex" in problem.text:
+        return "does not have the right format"
+    return problem.text

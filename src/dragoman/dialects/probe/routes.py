@@ -1,0 +1,103 @@
+"""Probe's operations around sign-in (contract section 3)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from msgspec import UNSET
+
+from dragoman.core import refusals
+from dragoman.dialects.probe import carriers, errors, wire
+from dragoman.dialects.probe.door import BASE, DOOR, SHORT_LIFE
+from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
+from dragoman.model import Id, Password, Pending, Typed, Wish
+
+CODE_HEADER = "x-2fa-code"
+_UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_NOT_SENT = Password.from_digest("")
+"""Stands for a password that did not come: the door takes no digests, so the gate does its work and refuses it."""
+
+
+@operation(
+    "POST", f"{BASE}/auth/sign-in", body=wire.SignIn, answers={200: wire.SignInAnswer}, access="open", tag="Auth",
+    headers=("X-2FA-Code",), cookies=(carriers.JWT_COOKIE,),
+    examples={"example": {"email": "ada@example.com", "password": "correct horse battery", "long-term-token": True}},
+)  # fmt: skip
+async def sign_in(call: Call, body: wire.SignIn) -> wire.SignInAnswer | Answer:
+    """Sign in with email and password.
+
+    With a second factor the first answer is 401 and names it in `context`; send the same again with a `code`, in the
+    body or in the header `X-2FA-Code`. An account that was never verified gets its status and no token.
+    """
+    if carriers.from_foreign_page(call):
+        raise refusals.NotAllowed("a page of another origin signs in")
+    password = _NOT_SENT if body.password is UNSET else Password.from_plain(body.password)
+    wish = Wish(life=None if body.long_term_token else SHORT_LIFE, end_others=body.logout_other)
+    code = body.code or call.header(CODE_HEADER) or None
+    typed = Typed("email", body.email)
+    current_user = await carriers.confirmed_user(call, body.current_user)  # before `logout-other` ends its session
+    try:
+        outcome = await call.core.signin.with_password(DOOR, typed, password, call.client, code=code, wish=wish)
+    except refusals.NotVerified as refusal:
+        return wire.pending(refusal.person)
+    if isinstance(outcome, Pending):
+        return errors.second_factor(call, outcome.offers)
+    carriers.set_cookies(call, outcome, call.core.clock.now())
+    return wire.signed_in(outcome, current_user, carriers.return_url(call, body.ret_url))
+
+
+@operation("GET", f"{BASE}/auth/session", answers={200: wire.SessionList}, access="any", tag="Auth")
+async def list_sessions(call: Call) -> wire.SessionList:
+    """List the caller's active sessions, newest first, whatever API they signed in by."""
+    return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+
+
+@operation("DELETE", f"{BASE}/auth/session", answers={204: None}, tag="Auth")
+async def end_sessions(call: Call) -> None:
+    """End all of the caller's active sessions, this one too. The API token stays valid and cannot call this."""
+    await call.core.sessions.end_clients(call.signed_in, call.client)
+    carriers.clear_cookie(call)
+
+
+@operation("DELETE", f"{BASE}/auth/session/{{session_id}}", answers={204: None}, tag="Auth")
+async def end_session(call: Call) -> None:
+    """End one of the caller's active sessions. An unknown id and somebody else's are answered alike."""
+    caller, id = call.signed_in, _session_id(call)
+    own = await call.core.sessions.list_own(caller.account.id)
+    if not any(each.id == id and wire.is_client(each) for each in own):
+        raise refusals.NotFound
+    await call.core.sessions.end_one(caller, id, call.client)
+    if id == caller.session.id:
+        carriers.clear_cookie(call)
+
+
+@operation(
+    "DELETE", f"{BASE}/auth/sign-out", query=wire.SignOut, answers={200: wire.SignOutAnswer}, access="any", tag="Auth"
+)
+async def sign_out(call: Call, query: wire.SignOut) -> wire.SignOutAnswer:
+    """End the presented session, or with `logout-all` every session of the caller.
+
+    An API token is no session: with it, `success` is true only where `logout-all` ended the others.
+    """
+    caller, ended = call.signed_in, True
+    if query.logout_all:
+        await call.core.sessions.end_clients(caller, call.client)
+    elif caller.session.kind == "client":
+        await call.core.sessions.sign_out(caller, call.client)
+    else:
+        ended = False
+    if ended:
+        carriers.clear_cookie(call)
+    return wire.SignOutAnswer(carriers.return_url(call, query.ret_url), ended)
+
+
+def _session_id(call: Call) -> Id:
+    """Return the id in the path. Raises Invalid unless it is a UUID as we print them."""
+    text = call.path["session_id"]
+    if _UUID.fullmatch(text) is None:
+        raise Invalid((Problem("session-id", "format", "must be a UUID", "path"),))
+    return uuid.UUID(text).bytes
+
+
+OPERATIONS: tuple[Operation, ...] = (sign_in, list_sessions, end_sessions, end_session, sign_out)

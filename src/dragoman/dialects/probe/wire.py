@@ -1,0 +1,153 @@
+"""Probe's wire shapes, named as its documents name them (contract sections 2.3, 3.1 to 3.6)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from dragoman.model import Millis, Person, Session, SignedIn
+
+UserStatus = Literal["anonymous", "pending", "active", "suspended"]
+ClientType = Literal["browser", "mobile", "bot", "other"]
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Address = Annotated[
+    str, Meta(min_length=5, max_length=255, pattern=r"^[^@]+@[^@]+$", extra_json_schema={"format": "email"})
+]
+Hint = Annotated[str, Meta(max_length=2048)]
+
+
+class SignIn(Struct, rename="kebab"):
+    """What a sign-in sends, as JSON or as a form."""
+
+    email: Address
+    password: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+    """Not required by the documents; without it the sign-in fails as with a wrong one (contract section 8, point 2)."""
+    long_term_token: bool = True
+    logout_other: bool = False
+    current_user: Hint | None = None
+    ret_url: Hint | None = None
+    code: Annotated[str, Meta(max_length=64)] | None = None
+    """A code of the second factor (decision 3)."""
+
+
+class SignOut(Struct, rename="kebab"):
+    """The query of a sign-out."""
+
+    logout_all: bool = False
+    ret_url: Hint | None = None
+
+
+class JwtToken(Struct, frozen=True):
+    """The token of the new session and its end."""
+
+    expire: Time
+    token: str
+
+
+class ProviderToken(Struct, frozen=True):
+    """A token of a connected OAuth account."""
+
+    provider: str
+    token: str
+
+
+class SignInAnswer(Struct, frozen=True, rename="kebab"):
+    """Who signed in, and with what. A pending account gets neither token."""
+
+    user_id: Annotated[int, Meta(ge=0)]
+    status: UserStatus
+    api_token: str | UnsetType = UNSET
+    jwt_token: JwtToken | UnsetType = UNSET
+    email: str | UnsetType = UNSET
+    current_user: str | None = None
+    ret_url: str | None = None
+    oauth_provider_tokens: tuple[ProviderToken, ...] = ()
+
+
+class SessionItem(Struct, frozen=True, rename="kebab"):
+    """One signed-in client."""
+
+    id: Uuid
+    created: Time
+    expire: Time | UnsetType = UNSET
+    remote_ip: str | UnsetType = UNSET
+    ua_type: ClientType = "other"
+    user_agent: str = ""
+
+
+class SessionList(Struct, frozen=True):
+    """The caller's signed-in clients, newest first."""
+
+    sessions: list[SessionItem]
+
+
+class SignOutAnswer(Struct, frozen=True, rename="kebab"):
+    """Whether sessions were ended."""
+
+    ret_url: str | None
+    success: bool
+
+
+def time_text(at: Millis) -> str:
+    """Return a moment as RFC 3339 in UTC, whole seconds, `2025-06-20T10:52:53Z`."""
+    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def signed_in(outcome: SignedIn, current_user: str | None, ret_url: str | None) -> SignInAnswer:
+    """Dress a finished sign-in."""
+    return SignInAnswer(
+        user_id=int(outcome.person.aliases["probe"]),
+        status="active",
+        api_token=outcome.key or UNSET,
+        jwt_token=JwtToken(time_text(outcome.token_ends_at or 0), outcome.token),
+        email=outcome.person.email or UNSET,
+        current_user=current_user,
+        ret_url=ret_url,
+    )
+
+
+def pending(person: Person) -> SignInAnswer:
+    """Dress an account that was never verified: its status and no token (contract section 3.1)."""
+    return SignInAnswer(int(person.aliases["probe"]), "pending", email=person.email or UNSET)
+
+
+def listed(own: Iterable[Session]) -> SessionList:
+    """Dress the account's clients in all dialects; keys and child sessions are not clients of their own."""
+    return SessionList([_item(each) for each in own if is_client(each)])
+
+
+def is_client(session: Session) -> bool:
+    """Tell whether a session is one that the list shows: neither a key nor folded into its parent (decision 20)."""
+    return session.kind == "client" and session.parent is None
+
+
+def _item(session: Session) -> SessionItem:
+    ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
+    return SessionItem(
+        id=str(uuid.UUID(bytes=session.id)),
+        created=time_text(session.created_at),
+        expire=time_text(min(ends)) if ends else UNSET,
+        remote_ip=session.address or UNSET,
+        ua_type=client_type(session.user_agent),
+        user_agent=session.user_agent,
+    )
+
+
+_BOT = re.compile(r"bot\b|crawl|spider|slurp", re.IGNORECASE)
+_MOBILE = re.compile(r"mobile|android|iphone|ipad|okhttp|dart|cfnetwork", re.IGNORECASE)
+
+
+def client_type(user_agent: str) -> ClientType:
+    """Guess what a client is from its user agent: the documents name the field and no values (point 35)."""
+    if _BOT.search(user_agent):
+        return "bot"
+    if _MOBILE.search(user_agent):
+        return "mobile"
+    return "browser" if user_agent.startswith("Mozilla/") else "other"

@@ -1,0 +1,146 @@
+"""How Rocket.Chat's wire says no: one total table for the core's refusals, one for the faults of HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from dragoman.core import refusals
+from dragoman.core.refusals import Refusal
+from dragoman.dialects.rocketchat.wire import Failure, Why
+from dragoman.http import Answer, Call, faults
+from dragoman.http.faults import Fault
+
+Dressed = Answer | Callable[[Any, Call], Answer]
+
+_LOCKED = Why(function="Accounts.validateLoginAttempt")
+
+
+def login_failed(error: str | int, message: str, details: Why | UnsetType = UNSET) -> Answer:
+    """Return the 401 of a login (contract section 3.3)."""
+    return Answer(401, Failure(False, error, status="error", message=message, details=details))
+
+
+def failure(status: int, text: str, code: str | UnsetType = UNSET, details: Why | UnsetType = UNSET) -> Answer:
+    """Return a failure of any other operation; with a code the text ends in it (contract section 1.1)."""
+    shown = text if code is UNSET else f"{text} [{code}]"
+    return Answer(status, Failure(False, shown, error_type=code, details=details))
+
+
+def code_wanted(offers: tuple[str, ...]) -> Answer:
+    """Return the 401 that asks for the login again with a code (contract section 7.3)."""
+    return login_failed("totp-required", "TOTP Required", _second_factor(offers))
+
+
+def _second_factor(offers: tuple[str, ...]) -> Why:
+    # A recovery code is typed where a TOTP code is, so both are the method `totp`.
+    return Why(method="totp", code_generated=False, available_methods=("totp",) if offers else ())
+
+
+UNAUTHORIZED = login_failed("Unauthorized", "Unauthorized")
+NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be logged in to do this.")
+_FORBIDDEN = failure(403, "unauthorized")
+_NOT_FOUND = failure(400, "User not found.")
+_PROOF_WANTED = failure(
+    400, "TOTP Required", "totp-required", Why(method="password", code_generated=False, available_methods=())
+)
+
+
+def _not_signed_in(_: Refusal, call: Call) -> Answer:
+    """Tell a bad token in the body of an open operation, which is a login, from one in the headers of another."""
+    return UNAUTHORIZED if call.operation is not None and call.operation.access == "open" else NOT_SIGNED_IN
+
+
+def _wrong_code(refusal: refusals.WrongCode, _: Call) -> Answer:
+    return login_failed("totp-invalid", "TOTP Invalid", _second_factor(refusal.offers or ("totp",)))
+
+
+def _later(refusal: refusals.Waiting, _: Call) -> Answer:
+    """Dress what time heals outside the login's own locks: 503 with Retry-After (decision 40)."""
+    seconds = str(refusal.retry_after)
+    dressed = failure(503, f"The server is busy. Please try again in {seconds} seconds.", "error-server-busy")
+    return Answer(dressed.status, dressed.body, (("retry-after", seconds),))
+
+
+def _taken(refusal: refusals.IdentifierTaken, _: Call) -> Answer:
+    return failure(400, f"This {refusal.kind} is already in use :(", "error-field-unavailable")
+
+
+def _unusable(refusal: refusals.BadIdentifier, _: Call) -> Answer:
+    return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
+
+
+REFUSALS: Mapping[type[Refusal], Dressed] = {
+    refusals.UnknownAccount: UNAUTHORIZED,
+    refusals.WrongPassword: UNAUTHORIZED,
+    refusals.NoPasswordSet: UNAUTHORIZED,
+    refusals.AccountLocked: login_failed(
+        "error-login-blocked-for-user", "Login has been temporarily blocked For User", _LOCKED
+    ),
+    refusals.NetworkBlocked: login_failed(
+        "error-login-blocked-for-ip", "Login has been temporarily blocked For IP", _LOCKED
+    ),
+    refusals.Busy: _later,
+    refusals.Unavailable: _later,
+    refusals.NotActive: login_failed("error-user-is-not-activated", "User is not activated"),
+    refusals.NotVerified: login_failed("error-invalid-email", "Invalid email __email__"),
+    refusals.NotAdmitted: login_failed(403, "Login forbidden"),
+    refusals.NoUsableFactor: code_wanted(()),
+    refusals.WrongCode: _wrong_code,
+    refusals.TooManyCodes: login_failed(
+        "totp-max-attempts", "TOTP Maximun Failed Attempts Reached", _second_factor(("totp",))
+    ),
+    refusals.NoSuchAttempt: UNAUTHORIZED,
+    refusals.NotSignedIn: _not_signed_in,
+    refusals.LimitedToken: NOT_SIGNED_IN,
+    refusals.BadRefreshToken: UNAUTHORIZED,
+    refusals.RefreshTokenExpired: UNAUTHORIZED,
+    refusals.ChainStolen: UNAUTHORIZED,
+    refusals.FreshProofRequired: _PROOF_WANTED,
+    refusals.NotForKeys: _FORBIDDEN,
+    refusals.VerificationRequired: _FORBIDDEN,
+    refusals.NotFound: _NOT_FOUND,
+    refusals.NotAllowed: _FORBIDDEN,
+    refusals.Ambiguous: _NOT_FOUND,
+    refusals.IdentifierTaken: _taken,
+    refusals.BadIdentifier: _unusable,
+    refusals.WeakPassword: failure(400, "The password does not meet the policy", "error-password-policy-not-met"),
+    refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
+    refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
+}
+
+
+def _misfit(fault: Fault, call: Call) -> Answer:
+    """Dress a body or query of the wrong shape. A login that does not fit is a login nobody recognises."""
+    if call.operation is not None and call.operation.path == "/api/v1/login":
+        return UNAUTHORIZED
+    in_query = isinstance(fault, faults.Invalid) and all(problem.place == "query" for problem in fault.problems)
+    return failure(400, str(fault).replace("; ", "\n "), "error-invalid-params" if in_query else "invalid-params")
+
+
+FAULTS: Mapping[type[Fault], Dressed] = {
+    faults.NotJson: _misfit,
+    faults.NotAnObject: _misfit,
+    faults.Invalid: _misfit,
+    faults.WrongMediaType: failure(415, "Unsupported media type"),
+    faults.BodyTooLarge: failure(413, "Request entity too large"),
+    faults.BodyTooSlow: failure(408, "Request timeout"),
+    faults.HeadersTooLarge: failure(431, "Request header fields too large"),
+    faults.NoSuchPath: failure(404, "Resource not found"),
+    faults.NoSuchMethod: failure(405, "Method not allowed"),
+    faults.Unexpected: failure(500, "Internal server error"),
+}
+
+
+def refuse(refusal: Refusal, call: Call) -> Answer:
+    """Return this wire's answer to a refusal of the core."""
+    dressed = REFUSALS[type(refusal)]
+    return dressed if isinstance(dressed, Answer) else dressed(refusal, call)
+
+
+def fault(broken: Fault, call: Call) -> Answer:
+    """Return this wire's answer to a fault of HTTP."""
+    dressed = FAULTS[type(broken)]
+    return dressed if isinstance(dressed, Answer) else dressed(broken, call)

@@ -1,0 +1,112 @@
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6)."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from dragoman.core.refusals import NotSignedIn
+from dragoman.dialects.rocketchat import errors, forms, public, wire
+from dragoman.dialects.rocketchat.config import here
+from dragoman.http import Answer, Call, operation
+from dragoman.model import Caller, Pending, Person
+
+_CODE_HEADER = "x-2fa-code"
+
+
+class Known(Caller, frozen=True):
+    """A caller together with the person, whom the second header had to be compared with anyway."""
+
+    person: Person
+
+
+async def authenticate(call: Call) -> Known:
+    """Return who holds the token of `X-Auth-Token`, if `X-User-Id` names the same person (contract section 1)."""
+    token, user = call.header("x-auth-token"), call.header("x-user-id")
+    if not token or not user:
+        raise NotSignedIn
+    caller = await call.core.sessions.authenticate(here(call).gate, token)
+    person = await call.core.accounts.person(caller.account)
+    if person.aliases.get(wire.ALIAS) != user:
+        raise NotSignedIn
+    return Known(caller.session, caller.account, person)
+
+
+@operation(
+    "POST",
+    "/api/v1/login",
+    body=wire.Login,
+    answers={200: wire.LoggedIn},
+    access="open",
+    headers=(_CODE_HEADER,),
+    tag="authentication",
+    examples={
+        "name or address": {"user": "ada", "password": "correct horse battery"},
+        "with code": {"user": "ada@example.com", "password": "correct horse battery", "code": "123456"},
+        "resume": {"resume": "9HqLlyZOugoStsXCUfD_0YdwnNnunAJF8V47U3QHXSq"},
+    },
+)
+async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
+    """Sign in with a password, plain or as digest, with a code where one is asked for, or with a kept token.
+
+    Anything that is not exactly one of the known forms is `Unauthorized`, like a wrong password.
+    """
+    form, door = forms.read(body, call.header(_CODE_HEADER)), here(call).gate
+    if form is None:
+        return errors.UNAUTHORIZED
+    if isinstance(form, forms.ByToken):
+        return wire.logged_in(await call.core.sessions.resume(door, form.token), public.site_of(call))
+    outcome = await call.core.signin.with_password(door, form.typed, form.password, call.client, code=form.code)
+    if isinstance(outcome, Pending):
+        return errors.code_wanted(outcome.offers)
+    return wire.logged_in(outcome, public.site_of(call))
+
+
+async def logout(call: Call) -> wire.LoggedOut:
+    """Sign out: the presented token stops working, and nothing else."""
+    await call.core.sessions.sign_out(call.signed_in, call.client)
+    return wire.LOGGED_OUT
+
+
+@operation("GET", "/api/v1/me", answers={200: wire.Myself}, access="any", tag="authentication")
+async def me(call: Call) -> wire.Myself:
+    """Tell who is signed in."""
+    caller = cast("Known", call.signed_in)
+    return wire.me(caller.person, public.site_of(call), wire.Myself, success=True)
+
+
+async def info(call: Call) -> wire.Info:
+    """Tell which server this is; administrators see the whole version."""
+    caller = call.caller
+    return public.info(here(call).config.version, whole=caller is not None and caller.account.administrator)
+
+
+@operation(
+    "GET",
+    "/api/v1/settings.public",
+    query=wire.SettingsQuery,
+    answers={200: wire.PublicSettings},
+    access="open",
+    tag="discovery",
+)
+async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
+    """List the settings that a sign-in screen reads."""
+    return public.settings(query, public.site_of(call), await call.core.accounts.default_organization())
+
+
+@operation("GET", "/api/v1/settings.oauth", answers={200: wire.LoginServices}, access="open", tag="discovery")
+async def settings_oauth(call: Call) -> wire.LoginServices:
+    """List the login services of others: none."""
+    return public.LOGIN_SERVICES
+
+
+OPERATIONS = (
+    login,
+    operation("POST", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
+    # Deprecated, but the newest published SDK still calls it (contract section 4).
+    operation("GET", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
+    me,
+    operation("GET", "/api/info", answers={200: wire.Info}, access="optional", tag="discovery")(info),
+    operation("GET", "/api/v1/info", answers={200: wire.Info}, access="optional", tag="discovery")(info),
+    settings_public,
+    settings_oauth,
+)

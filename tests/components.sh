@@ -1,0 +1,26 @@
+#!/bin/sh
+# Install what the tests run against, where it is missing. Needs root or sudo, on Debian or Ubuntu.
+set -eu
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing=""
+need() { # package, test that is true when it is there
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+has_postgres_server() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
+
+need postgresql has_postgres_server
+
+if [ -n "$missing" ]; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get -o DPkg::Lock::Timeout=300 -qq update
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -qq -y --no-install-recommends install $missing
+fi
