@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dialects.flashback.talk import assert_no, bearer, claims, log_in, profile, refresh
 from dragoman.core.doors import DAY
 from kit.house import House
+
+WRONG: list[Any] = [1, True, [], {}, ["x"]]
 
 
 @pytest.mark.parametrize("name", ["refreshToken", "refresh_token"])
@@ -59,7 +63,7 @@ async def test_no_token_is_an_invalid_request(house: House) -> None:
 async def test_wrong_types(house: House) -> None:
     for path in ("/user/refresh", "/user/logout"):
         for name in ("refreshToken", "refresh_token"):
-            for value in (1, True, [], {}, ["x"]):
+            for value in WRONG:
                 assert_no(await house.post(path, json={name: value}), 400, "INVALID_REQUEST")
 
 

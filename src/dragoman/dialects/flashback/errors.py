@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from dragoman.core import keystore, refusals
+from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.http import Answer, Call, Fault, Invalid, faults
@@ -56,7 +56,6 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.WeakPassword: No(400, "WEAK_PASSWORD", "Choose a longer, less common password"),
     refusals.AlreadyEnrolled: No(400, "INVALID_REQUEST", "The method is enabled already"),
     refusals.NotEnrolled: No(400, "INVALID_REQUEST", "The method is not enabled"),
-    keystore.TooManyKeys: _LATER,
 }
 """Every refusal of the core. A test fails while one is missing."""
 
