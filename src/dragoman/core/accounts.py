@@ -125,10 +125,13 @@ class Accounts:
 
     # ------------------------------------------------------------ adding
 
-    async def add(self, new: NewAccount, password: Password | None, *, allow_weak: bool = False) -> Person:
+    async def add(
+        self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False
+    ) -> Person:
         """Add an account with its identifiers, aliases and password.
 
-        A missing username is made from the address or the name. Raises BadIdentifier, IdentifierTaken, WeakPassword,
+        A missing username is made from the address or the name. `initial` lets the password live for 7 days only
+        (threat 16). Raises BadIdentifier, IdentifierTaken, WeakPassword,
         NotFound for an organization or parent that does not exist.
         """
         names = self._identifiers(new)
@@ -137,10 +140,13 @@ class Accounts:
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await self._hashed(id, password) if password is not None else None
+        dies_at = account.created_at + INITIAL_FOR if initial else None
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
+                await self._t.db.transaction(
+                    partial(self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at)
+                )
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -186,8 +192,9 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None
-    ) -> None:
+        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None,
+    ) -> None:  # fmt: skip
         now = account.created_at
         await accounts.insert(tx, account)
         for name in names:
@@ -200,7 +207,9 @@ class Accounts:
         for system, value in aliases.items():
             await accounts.insert_alias(tx, account.id, system, value)
         if sealed is not None:
-            await credentials.put(tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now)
+            await credentials.put(
+                tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
+            )
         await events.record(tx, "account_added", now, account=account.id)
 
     async def _taken(self, names: list[Identifier]) -> str | None:
