@@ -25,11 +25,11 @@ async def log_in(house: House, **more: Any) -> dict[str, Any]:
 
 
 async def profile(house: House, token: str) -> httpx2.Response:
-    return await house.get("/user/profile", headers=bearer(token))
+    return await house.request("GET", "/user/profile", headers=bearer(token))
 
 
 async def refresh(house: House, token: str) -> httpx2.Response:
-    return await house.post("/user/refresh", json={"refresh_token": token})
+    return await house.request("POST", "/user/refresh", json={"refresh_token": token})
 
 
 def claims(token: str) -> dict[str, Any]:
