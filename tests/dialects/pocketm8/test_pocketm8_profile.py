@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from pocketm8_calls import INSTANT, SIGN_IN, sign_in
 
+from dialects.pocketm8.calls import INSTANT, SIGN_IN, sign_in
 from dragoman.dialects.pocketm8 import DIALECT
 from dragoman.model import Password
-from kit.house import PASSWORD
+from kit.house import PASSWORD, client
 
 PROFILE = "/api/profile"
 UNAUTHORIZED = {"message": "UNAUTHORIZED"}
@@ -169,3 +169,49 @@ async def test_the_example_signs_ada_in(house):
     answer = await house.request("POST", path, content=body.encode(), headers=headers)
     assert answer.json()["data"]["accessToken"]
     assert PASSWORD in line
+
+
+# ---------------------------------------------------------------- the chat block
+
+
+async def test_the_chat_block_is_a_session_of_the_chat_dialect(house):
+    await house.ada()
+    session = (await sign_in(house)).json()["data"]
+    chat = session["chat"]
+    carried = {"x-user-id": chat["id"], "x-auth-token": chat["token"]}
+    me = await house.get("/api/v1/me", headers=carried)
+    assert (me.status_code, me.json()["_id"], me.json()["username"]) == (200, chat["id"], chat["username"])
+    resumed = await house.post("/api/v1/login", json={"resume": chat["token"]})
+    assert resumed.status_code == 200
+    assert resumed.json()["data"]["userId"] == chat["id"]
+    assert resumed.json()["data"]["authToken"] == chat["token"]
+    foreign = await house.get("/api/v1/me", headers={**carried, "x-auth-token": session["accessToken"]})
+    assert foreign.status_code == 401
+
+
+async def test_signing_the_chat_out_leaves_its_parent_and_never_the_other_way(house):
+    ada = await house.ada()
+    first, second = [(await sign_in(house)).json()["data"] for _ in range(2)]
+    chat = first["chat"]
+    carried = {"x-user-id": chat["id"], "x-auth-token": chat["token"]}
+    assert (await house.post("/api/v1/logout", headers=carried)).status_code == 200
+    assert (await house.get("/api/v1/me", headers=carried)).status_code == 401
+    assert (await profile(house, f"Bearer {first['accessToken']}")).status_code == 200
+
+    caller = await house.core.sessions.authenticate(DIALECT.door, second["accessToken"])
+    await house.core.sessions.sign_out(caller, client())
+    chat = second["chat"]
+    carried = {"x-user-id": chat["id"], "x-auth-token": chat["token"]}
+    assert (await house.get("/api/v1/me", headers=carried)).status_code == 401
+    assert refused(await profile(house, f"Bearer {second['accessToken']}"))
+    assert [(door, account) for door, _, account in await house.sessions()] == [("pocketm8", ada.account.id)]
+
+
+async def test_the_child_lives_no_longer_than_its_parent(house):
+    await house.ada()
+    chat = (await sign_in(house)).json()["data"]["chat"]
+    carried = {"x-user-id": chat["id"], "x-auth-token": chat["token"]}
+    house.clock.move(30 * 24 * 3600 - 60)
+    assert (await house.get("/api/v1/me", headers=carried)).status_code == 200
+    house.clock.move(61)
+    assert (await house.get("/api/v1/me", headers=carried)).status_code == 401

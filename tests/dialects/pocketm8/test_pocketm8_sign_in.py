@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from pocketm8_calls import INSTANT, SIGN_IN, VERIFY, bearer, sign_in, verify
 
+from dialects.pocketm8.calls import INSTANT, SIGN_IN, VERIFY, bearer, sign_in, verify
 from dragoman.app import core_over, gateway
 from dragoman.core.accounts import ALPHABET
 from dragoman.dialects.pocketm8 import DIALECT

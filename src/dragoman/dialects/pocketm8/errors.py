@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragoman.core import refusals
-from dragoman.core.keystore import TooManyKeys
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.pocketm8.wire import Error, FieldError
 from dragoman.http import Answer, Call, Fault, Invalid, faults
@@ -42,7 +41,6 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotAllowed: (403, "FORBIDDEN"),
     refusals.AlreadyEnrolled: (403, "FORBIDDEN"),
     refusals.NotEnrolled: (403, "FORBIDDEN"),
-    TooManyKeys: (403, "FORBIDDEN"),
     refusals.NotFound: (404, "NOT_FOUND"),
     refusals.Ambiguous: (404, "NOT_FOUND"),
     refusals.IdentifierTaken: (400, "ALREADY_IN_USE"),

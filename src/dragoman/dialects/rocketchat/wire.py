@@ -250,6 +250,9 @@ def time_of(at: Millis) -> str:
     return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+_quoted = lru_cache(maxsize=4096)(quote)
+
+
 def me(
     person: Person, site: str, kind: Callable[..., _Shown], *, last_login: Millis | None = None, **more: Any
 ) -> _Shown:
@@ -270,7 +273,7 @@ def me(
         email=next((each.address for each in emails if each.verified), UNSET),
         status="offline",
         status_connection="offline",
-        avatar_url=f"{site}/avatar/{quote(username)}",
+        avatar_url=f"{site}/avatar/{_quoted(username)}",
         settings=_SETTINGS,
         roles=("admin",) if account.administrator else ("user",),
         active=account.status == "active",
