@@ -279,14 +279,22 @@ class Sessions:
 
         return await self._t.db.transaction(fn)
 
-    async def end_by_operator(self, id: Id) -> bool:
-        """End one session by its id, whoever owns it: what an operator does; tell whether it was live."""
+    async def end_by_operator(self, id: Id, *, of: Account | None = None) -> bool:
+        """End one session by its id, of one account or whoever owns it: what an operator does; tell whether it was
+        live.
+        """
         now = self._t.clock.now()
+        found = await sessions.caller_by_id(self._t.db, id, now)
+        if found is None or (of is not None and found.account.id != of.id):
+            return False
 
         async def fn(tx: Tx) -> bool:
             ended = await sessions.end(tx, id, "operator", now)
             if ended:
-                await events.record(tx, "sessions_ended", now, session=id, why="operator", number="1")
+                await events.record(
+                    tx, "sessions_ended", now, account=found.account.id, session=id, door=found.session.door,
+                    why="operator", number="1",
+                )  # fmt: skip
             return ended
 
         return await self._t.db.transaction(fn)
