@@ -79,7 +79,7 @@ class Sessions:
         Raises NotSignedIn.
         """
         caller = await self.authenticate(door, token)
-        person = await accounts.person(self._t.db, caller.account)
+        person = await self._t.people.of(caller.account)
         return SignedIn(caller.session, person, token, caller.session.ends_at)
 
     async def _confirm(self, id: Id, generation: int) -> None:
@@ -119,7 +119,7 @@ class Sessions:
             _refuse_dead(state, now)
             child = await self._move(door, shown, state, client, now)
             if child is not None:
-                person = await accounts.person(self._t.db, state.account)
+                person = await self._t.people.of(state.account)
                 token, ends_at = client_token(self._t, door, child.session, person, "")
                 key = self._t.keys().by_id(door.chain_use, child.key_id)
                 refresh = chain.derive(key, child.session.id, child.session.generation, state.seed)
