@@ -1,4 +1,4 @@
-"""A small HTTP client for measuring: keep-alive connections over asyncio, one request each at a time, every answer read."""
+"""A small HTTP client for measuring: keep-alive connections over asyncio, one request at a time on each."""
 
 from __future__ import annotations
 

@@ -23,9 +23,9 @@ from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House
 from dragoman.settings import Settings
 from dragoman.storage import accounts
-from dragoman.storage.engine import Engine, Tx
+from dragoman.storage.engine import Engine, StorageUnavailable, Tx
 from dragoman.storage.postgres import PostgresEngine
-from dragoman.storage.sealing import Ring, Sealer
+from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
 from dragoman.web import pages
@@ -38,6 +38,10 @@ _CHECK = "master_key_check"
 
 class NotReady(Exception):
     """Dragoman cannot start. The text says why and what to do."""
+
+
+class SchemaBehind(NotReady):
+    """There is no database yet, or it has another schema than this code: `dragoman migrate` is to be run."""
 
 
 def mounts(settings: Settings) -> tuple[Mount, ...]:
@@ -91,13 +95,19 @@ async def open_database(settings: Settings, random: Random) -> Engine:
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema. Imports SQLAlchemy: for `dragoman migrate`, never while serving."""
-    from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
+    """Bring the database to the newest schema. Imports SQLAlchemy: for `dragoman migrate`, never while serving.
 
-    if settings.storage.postgres:
-        migrate_postgres(settings.storage.postgres)
-    else:
-        migrate_sqlite(settings.database)
+    Raises NotReady when the database is out of reach or of a newer version than this code.
+    """
+    from dragoman.storage.migrate import CannotMigrate, migrate_postgres, migrate_sqlite
+
+    try:
+        if settings.storage.postgres:
+            migrate_postgres(settings.storage.postgres)
+        else:
+            migrate_sqlite(settings.database)
+    except (CannotMigrate, StorageUnavailable) as why:
+        raise NotReady(str(why)) from None
 
 
 async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:
@@ -111,7 +121,10 @@ async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> S
         Ring.create(path, random)
     if known is not None and not path.exists():
         raise NotReady(f"the key ring {path} is missing; put it back, the database does not open without it")
-    ring = Ring.load(path)
+    try:
+        ring = Ring.load(path)
+    except RingBroken as why:
+        raise NotReady(str(why)) from None
     first = ring.ids[-1]
     check = f"{first}:{ring.check_value(first).hex()}"
 
@@ -137,11 +150,11 @@ async def opened(
     os.umask(0o077)
     clock, random = clock or SystemClock(), random or SystemRandom()
     if not settings.storage.postgres and not settings.database.exists():
-        raise NotReady(f"there is no database at {settings.database}; run: dragoman migrate")
+        raise SchemaBehind(f"there is no database at {settings.database}; run: dragoman migrate")
     db = await open_database(settings, random)
     try:
         if not await is_current(db):
-            raise NotReady("the database has another schema than this version; run: dragoman migrate")
+            raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
         sealer = await open_sealer(db, settings.key_ring, random, clock)
         doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:

@@ -91,6 +91,8 @@ class Person(Struct, frozen=True):
     factors: frozenset[str]
     """Enrolled second factors, `totp` and `recovery`."""
     has_password: bool
+    initial_password: bool = False
+    """The password was set by somebody else and is to be replaced (table C)."""
 
     @property
     def username(self) -> str:

@@ -18,6 +18,11 @@ from msgspec import Meta, Struct, field
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 
+SECRETS = frozenset({"storage.postgres"})
+"""Settings whose value may hold a password: never printed."""
+OTHER_VARIABLES = frozenset({"DRAGOMAN_CONFIG", "DRAGOMAN_ADMIN_EMAIL", "DRAGOMAN_ADMIN_PASSWORD"})
+"""Variables that the command line reads and that are no settings."""
+
 
 class BadSettings(Exception):
     """The configuration cannot be used; `faults` names each setting, what was found, and what is expected."""
@@ -204,43 +209,74 @@ def catalogue(kind: type[Struct] = Settings, path: tuple[str, ...] = ()) -> Iter
             yield Known((*path, spec.name), declared, notes[0] if notes else "", default)
 
 
+class Loaded(Struct, frozen=True):
+    """Settings together with where each value comes from."""
+
+    settings: Settings
+    sources: dict[str, str]
+    """By dotted name: `default`, the file, the variable, or `command line`."""
+
+
 def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
     """Read the configuration: file, then `DRAGOMAN_...` variables, then what the command line says (dotted names).
 
     Raises BadSettings with all faults together.
     """
-    faults: list[str] = []
+    return read(file, environment, overrides).settings
+
+
+def read(file: Path | None, environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """Read the configuration as `load` does, and tell where each value comes from.
+
+    Raises BadSettings with all faults together.
+    """
     tree: dict[str, Any] = {}
     if file is not None:
         try:
             tree = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as why:
             raise BadSettings([f"{file}: cannot be read: {why}"]) from None
-    sources = {known.name: str(file) for known in catalogue()}
-    known_settings = {known.variable: known for known in catalogue()}
+    known_settings = tuple(catalogue())
+    sources = {k.name: "default" if _get(tree, k.path) is msgspec.UNSET else str(file) for k in known_settings}
+    by_variable = {known.variable: known for known in known_settings}
     for variable, text in environment.items():
-        known = known_settings.get(variable)
+        known = by_variable.get(variable)
         if known is not None:
             _put(tree, known.path, _from_text(known, text))
             sources[known.name] = variable
     for name, value in (overrides or {}).items():
         _put(tree, tuple(name.split(".")), value)
         sources[name] = "command line"
+    faults: list[str] = []
     _collect_unknown(tree, (), faults)
-    for known in catalogue():
+    usable: dict[str, Any] = {}
+    for known in known_settings:
         found = _get(tree, known.path)
-        if found is not msgspec.UNSET:
-            try:
-                msgspec.convert(found, known.type, strict=False)
-            except msgspec.ValidationError as why:
-                faults.append(f"{known.name} (from {sources[known.name]}): found {found!r}: {why}")
-    if faults:
-        raise BadSettings(faults)
-    settings = msgspec.convert(tree, Settings, strict=False)
+        fault = _fault_of(known, found)
+        if fault:
+            faults.append(f"{known.name} (from {sources[known.name]}): {fault}")
+        elif found is not msgspec.UNSET:
+            _put(usable, known.path, found)
+    settings = msgspec.convert(usable, Settings, strict=False)
     faults += _contradictions(settings)
     if faults:
         raise BadSettings(faults)
-    return settings
+    return Loaded(settings, sources)
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return the `DRAGOMAN_...` variables that name no setting: most likely misspelt."""
+    names = {known.variable for known in catalogue()} | OTHER_VARIABLES
+    return sorted(name for name in environment if name.startswith("DRAGOMAN_") and name not in names)
+
+
+def _fault_of(known: Known, found: Any) -> str:
+    try:
+        if found is not msgspec.UNSET:
+            msgspec.convert(found, known.type, strict=False)
+    except msgspec.ValidationError as why:
+        return f"{why}" if known.name in SECRETS else f"found {found!r}: {why}"
+    return ""
 
 
 def _from_text(known: Known, text: str) -> Any:
@@ -290,7 +326,7 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
-    for name in ("rocketchat", "pocketm8", "probe", "flashback"):
+    for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
             faults.append(

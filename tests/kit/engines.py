@@ -17,8 +17,12 @@ ENGINES = ("sqlite", "postgres")
 
 @asynccontextmanager
 async def sqlite_engine(folder: Path, *, rehearse: bool = True, **options: Any) -> AsyncIterator[SqliteEngine]:
-    """An engine on `folder`/dragoman.db, with the options of `SqliteEngine.open`; closed at the end."""
-    engine = await SqliteEngine.open(folder / "dragoman.db", rehearse=rehearse, switch_interval=None, **options)
+    """An engine on `folder`/dragoman.db, with the options of `SqliteEngine.open`; closed at the end.
+
+    The test process outlives a writer that dies: every later call is refused, and the log says why.
+    """
+    settings = {"switch_interval": None, "on_death": lambda: None, **options}
+    engine = await SqliteEngine.open(folder / "dragoman.db", rehearse=rehearse, **settings)
     try:
         yield engine
     finally:

@@ -117,6 +117,10 @@ class Core:
         """Apply every table's retention in small pieces; return how many rows went."""
         return await sweep(self.db, self.clock.now(), self.policy.budgets)
 
+    async def password_schemes(self) -> dict[str, int]:
+        """Return how many passwords are stored in each form: scheme and cost, `canonical:m=19456,t=2,p=1`."""
+        return await stored_credentials.schemes(self.db)
+
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""
         return await stored_events.after(self.db, number)

@@ -18,6 +18,8 @@ from dragoman.storage.engine import ConstraintViolated, Tx
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
 """Rocket.Chat's: 55 characters without look-alikes (its contract, section 2.1)."""
 OWNER_RANK = 255
+DEFAULT_NAME = "Default"
+NAME_LENGTH = 255
 INITIAL_FOR: Millis = 7 * 24 * 60 * 60_000
 USERNAME_TRIES = 20
 
@@ -97,18 +99,39 @@ class Accounts:
         return await accounts.page(self._t.db, after)
 
     async def default_organization(self) -> Id:
-        """Return the organization made at set-up. Raises NotFound before it."""
+        """Return the organization `Default`, made where it is missing: at set-up, or by an account added before it."""
         id = await accounts.default_organization(self._t.db)
-        if id is None:
-            raise refusals.NotFound
+        while id is None:
+            await self._make_default()
+            id = await accounts.default_organization(self._t.db)
         return id
+
+    async def organization(self, name: str) -> Id:
+        """Return the organization of this name, made where there is none. Raises BadIdentifier."""
+        if not 0 < len(name) <= NAME_LENGTH or not identifiers.storable(name):
+            raise refusals.BadIdentifier("organization", "1 to 255 characters, no control characters")
+        if name == DEFAULT_NAME:
+            return await self.default_organization()
+        t, now = self._t, self._t.clock.now()
+        fresh = ports.new_id(t.clock, t.random)
+
+        async def fn(tx: Tx) -> Id:
+            known = await accounts.organization_named(tx, name)
+            if known is None:
+                await accounts.insert_organization(tx, fresh, name, now, business=False, default=False)
+            return known or fresh
+
+        return await t.db.transaction(fn)
 
     # ------------------------------------------------------------ adding
 
-    async def add(self, new: NewAccount, password: Password | None, *, allow_weak: bool = False) -> Person:
+    async def add(
+        self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False
+    ) -> Person:
         """Add an account with its identifiers, aliases and password.
 
-        A missing username is made from the address or the name. Raises BadIdentifier, IdentifierTaken, WeakPassword,
+        A missing username is made from the address or the name. `initial` lets the password live for 7 days only
+        (threat 16). Raises BadIdentifier, IdentifierTaken, WeakPassword,
         NotFound for an organization or parent that does not exist.
         """
         names = self._identifiers(new)
@@ -117,10 +140,13 @@ class Accounts:
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await self._hashed(id, password) if password is not None else None
+        dies_at = account.created_at + INITIAL_FOR if initial else None
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
+                await self._t.db.transaction(
+                    partial(self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at)
+                )
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -142,7 +168,7 @@ class Accounts:
         )
         names.append(Identifier("username", identifiers.check("username", made), "vouched", True))
         for text in (new.first_name, new.last_name, new.display_name or ""):
-            if len(text) > 255 or not identifiers.storable(text):
+            if len(text) > NAME_LENGTH or not identifiers.storable(text):
                 raise refusals.BadIdentifier("name", "at most 255 characters, no control characters")
         return names
 
@@ -166,8 +192,9 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None
-    ) -> None:
+        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None,
+    ) -> None:  # fmt: skip
         now = account.created_at
         await accounts.insert(tx, account)
         for name in names:
@@ -180,7 +207,9 @@ class Accounts:
         for system, value in aliases.items():
             await accounts.insert_alias(tx, account.id, system, value)
         if sealed is not None:
-            await credentials.put(tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now)
+            await credentials.put(
+                tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
+            )
         await events.record(tx, "account_added", now, account=account.id)
 
     async def _taken(self, names: list[Identifier]) -> str | None:
@@ -274,21 +303,29 @@ class Accounts:
 
     # ------------------------------------------------------------ set-up
 
+    async def has_administrator(self) -> bool:
+        """Tell whether any account is an administrator, whatever its status."""
+        return await accounts.has_administrator(self._t.db)
+
     async def set_up(self, administrator: NewAccount, password: Password) -> Person | None:
-        """Make the default organization and the first administrator of a new database; None when that was done."""
+        """Make the default organization and the first administrator of a new database; None when there is one.
+
+        Raises BadIdentifier, IdentifierTaken.
+        """
+        await self.default_organization()
+        if await self.has_administrator():
+            return None
+        return await self.add(administrator, password, allow_weak=True)
+
+    async def _make_default(self) -> None:
         t, now = self._t, self._t.clock.now()
         organization = ports.new_id(t.clock, t.random)
 
-        async def fn(tx: Tx) -> bool:
-            if not await accounts.set_meta_once(tx, "set_up", str(now)):
-                return False
-            await accounts.insert_organization(tx, organization, "Default", now, business=False, default=True)
-            return True
+        async def fn(tx: Tx) -> None:
+            if await accounts.set_meta_once(tx, "set_up", str(now)):
+                await accounts.insert_organization(tx, organization, DEFAULT_NAME, now, business=False, default=True)
 
         await t.db.transaction(fn)
-        if await accounts.count(t.db):
-            return None
-        return await self.add(administrator, password, allow_weak=True)
 
 
 def _found(account: Account | None) -> Account:

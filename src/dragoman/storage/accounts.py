@@ -30,7 +30,7 @@ _BY_ALIAS = Statement(
 _FACTS = Statement(
     """select 1, kind, shown, state, is_primary from identifier where account = :account
        union all select 2, system, value, '', 0 from alias where account = :account
-       union all select 3, kind, '', '', 0 from credential where account = :account
+       union all select 3, kind, '', '', initial from credential where account = :account
        union all select 3, 'recovery', '', '', 0 from account
          where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)""",
     hot=True,
@@ -75,6 +75,7 @@ _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default 
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
 _META = Statement("select value from meta where name = :name")
 _SET_META = Statement("insert into meta(name, value) values (:name, :value) on conflict (name) do nothing")
+_ADMINISTRATOR = Statement("select 1 from account where administrator = 1 limit 1")
 _COUNT = Statement("select count(*) from account where status <> 'deleted'")
 _ERASE_DELETED = Statement(
     """delete from account where id in
@@ -117,6 +118,7 @@ async def person(db: Reader, account: Account) -> Person:
     identifiers: list[Identifier] = []
     aliases: dict[str, str] = {}
     factors: set[str] = set()
+    initial = False
     for what, kind, shown, state, primary in await db.all(_FACTS, account=account.id):
         if what == 1:
             identifiers.append(Identifier(cast("IdentifierKind", kind), shown, state, primary == 1))
@@ -124,8 +126,11 @@ async def person(db: Reader, account: Account) -> Person:
             aliases[kind] = shown
         else:
             factors.add(kind)
+            initial = initial or (kind == "password" and primary == 1)
     identifiers.sort(key=lambda i: not i.primary)
-    return Person(account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors)
+    return Person(
+        account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors, initial
+    )
 
 
 async def page(db: Engine, after: Id = b"") -> list[Account]:
@@ -231,6 +236,11 @@ async def meta(db: Reader, name: str) -> str | None:
 async def set_meta_once(tx: Tx, name: str, value: str) -> bool:
     """Record a fact of the installation unless it is there; tell whether this call did (a latch)."""
     return await tx.run(_SET_META, name=name, value=value) == 1
+
+
+async def has_administrator(db: Engine) -> bool:
+    """Tell whether any account is an administrator, whatever its status."""
+    return bool(await db.scan(_ADMINISTRATOR))
 
 
 async def count(db: Engine) -> int:

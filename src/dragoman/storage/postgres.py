@@ -183,9 +183,10 @@ class PostgresEngine:
 
     @asynccontextmanager
     async def _borrowed(self) -> AsyncIterator[Connection]:
-        """Lend a connection of the pool."""
+        """Lend a connection of the pool, at once where one is idle: a deadline costs a task of its own."""
+        deadline = None if self._pool.get_idle_size() else self._queue_seconds
         try:
-            connection = await self._pool.acquire(timeout=self._queue_seconds)
+            connection = await self._pool.acquire(timeout=deadline)
         except TimeoutError:
             raise StorageBusy from None
         except DRIVER_ERRORS as error:

@@ -22,7 +22,7 @@ def raised() -> list[refusals.Refusal]:
         refusals.BadIdentifier: ("email", "it holds space"),
         refusals.WeakPassword: ("too_short",),
     }
-    return [kind(*wanting.get(kind, ())) for kind in refusals.catalogue()]
+    return [kind(*wanting.get(kind, ())) for kind in sorted(refusals.catalogue(), key=str)]
 
 
 def test_every_refusal_has_its_answer() -> None:

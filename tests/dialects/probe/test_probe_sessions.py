@@ -112,6 +112,7 @@ async def test_unknown_ended_and_foreign_sessions_are_answered_alike(house: Hous
     bob = await house.post(f"{BASE}/sign-in", json={"email": "bob@example.com", "password": PASSWORD})
     (theirs,) = await listed(house, bob.json()["jwt-token"]["token"])
     jwt, _ = await signed_in(house)
+    house.clock.move(1)
     gone, _ = await signed_in(house)
     ended = (await listed(house, gone))[0]["id"]
     await house.delete(SIGN_OUT, headers=bearer(gone))

@@ -1,0 +1,70 @@
+"""Running a command over an open Core: the loop around it, and what becomes of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dragoman.cli.given import fail, settings_given
+
+if TYPE_CHECKING:
+    from dragoman.core import Core
+
+T = TypeVar("T")
+
+
+def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
+    """Open what the configuration names, run `work` on it and return its value.
+
+    A refusal, and whatever keeps Dragoman from opening, ends the program with one line on stderr and exit code 1.
+    """
+    settings = settings_given()
+    from dragoman import app
+    from dragoman.cli.logs import configure
+    from dragoman.core.refusals import Refusal, of_storage
+
+    configure(settings, serving=False)
+
+    async def run() -> T:
+        async with app.opened(settings) as core:
+            return await work(core)
+
+    try:
+        return asyncio.run(run())
+    except app.NotReady as why:
+        fail(str(why))
+    except Refusal as why:
+        fail(words(why))
+    except Exception as broken:
+        refusal = of_storage(broken)
+        if refusal is None:
+            raise
+        fail(f"the database takes no calls at the moment: {broken}")
+
+
+def words(refusal: Any) -> str:
+    """Return a refusal as one line for an operator: the reason first, the remedy next."""
+    from dragoman.core import refusals
+
+    match refusal:
+        case refusals.NotFound():
+            return "no such account; `dragoman account list` names them all"
+        case refusals.Ambiguous():
+            return f"the name matches several accounts; say which: {', '.join(refusal.candidates)}"
+        case refusals.WeakPassword():
+            return f"{_WEAK.get(refusal.reason, str(refusal))}; --allow-weak takes it all the same"
+        case refusals.IdentifierTaken():
+            return f"another account has this {refusal.kind}"
+        case refusals.AlreadyEnrolled():
+            return "the factor is enrolled already; disable it first"
+        case refusals.NotEnrolled():
+            return "the factor is not enrolled"
+    return str(refusal)
+
+
+_WEAK = {
+    "too_short": "the password has fewer than 8 characters",
+    "too_long": "the password has more than 256 characters",
+    "common": "the password is one of those that are tried first",
+}

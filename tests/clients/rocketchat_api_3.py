@@ -1,0 +1,28 @@
+"""Sign in, ask who it is, sign out: rocketchat_API 3, as its documentation has it.
+
+Arguments: the server's address, the name. The password comes on standard input.
+"""
+
+import sys
+
+from rocketchat_API.APIExceptions.RocketExceptions import RocketApiException, RocketAuthenticationException
+from rocketchat_API.rocketchat import RocketChat
+
+server, name = sys.argv[1:]
+password = sys.stdin.read()
+
+try:
+    RocketChat(name, password + "!", server_url=server)
+except RocketAuthenticationException:
+    print("refused")
+
+client = RocketChat(name, password, server_url=server)
+print(client.me()["username"])
+print(client.info()["version"])
+held = client.headers["X-Auth-Token"], client.headers["X-User-Id"]
+print(RocketChat(auth_token=held[0], user_id=held[1], server_url=server).me()["email"])
+print(client.logout()["status"])
+try:
+    client.me()
+except RocketApiException as refused:
+    print("ended" if refused.status_code == 401 else refused)

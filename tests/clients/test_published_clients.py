@@ -1,0 +1,70 @@
+"""The published clients, unmodified, each in a process of its own against a real server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kit.house import PASSWORD
+from kit.served import served
+
+HERE = Path(__file__).parent
+CLIENTS = HERE.parents[1] / ".components" / "clients"
+
+
+@pytest.fixture(scope="module")
+def clients() -> Path:
+    """The folder with the installed clients."""
+    done = subprocess.run(
+        [HERE / "install.sh"],
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return CLIENTS
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A house with Ada in it behind a real server."""
+    with served(tmp_path_factory.mktemp("house")) as base:
+        yield base
+
+
+def said(clients: Path, client: str, program: str, server: str, name: str) -> list[str]:
+    """Run a client's program with nothing of ours on its path; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-S", HERE / program, server, name],
+        env={"PYTHONPATH": str(clients / client), "PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"},
+        input=PASSWORD,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+@pytest.mark.parametrize("name", ["ada", "ada@example.com"])
+@pytest.mark.parametrize(
+    ("client", "program"),
+    [("rocketchat_api-3.7.1", "rocketchat_api_3.py"), ("rocketchat_api-1.30.0", "rocketchat_api_1.py")],
+)
+def test_rocketchat_api(clients: Path, server: str, client: str, program: str, name: str) -> None:
+    wanted = ["refused", "ada", "8.8", "ada@example.com", "success", "ended"]
+    assert said(clients, client, program, server, name) == wanted
+
+
+@pytest.mark.parametrize("name", ["ada", "ada@example.com"])
+def test_rocket_python(clients: Path, server: str, name: str) -> None:
+    wanted = ["refused", "ada", "ada@example.com", "success", "ended"]
+    assert said(clients, "rocket-python-1.3.4", "rocket_python_1.py", server, name) == wanted
