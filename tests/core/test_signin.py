@@ -432,7 +432,7 @@ async def test_of_twenty_with_one_code_one_gets_in(either_house: House, kind: st
     typed = totp.code() if kind == "totp" else totp.recovery[0]
     outcomes = Counter(await asyncio.gather(*(code(house, live[n % attempts], typed) for n in range(20))))
     assert outcomes["SignedIn"] == 1
-    assert set(outcomes) <= {"SignedIn", "WrongCode", "NoSuchAttempt"}
+    assert set(outcomes) <= {"SignedIn", "WrongCode", "NoSuchAttempt", "TooManyCodes"}
     assert len(await house.sessions()) == 1
 
 
@@ -443,6 +443,7 @@ async def test_wrong_codes_sent_at_once_are_all_counted(either_house: House) -> 
     wrong = totp.wrong()
     outcomes = Counter(await asyncio.gather(*(code(house, live[n % 5], wrong) for n in range(50))))
     assert outcomes["WrongCode"] == 20
+    house.clock.move(1)  # of attempts begun in one millisecond any may be the oldest
     assert await code(house, await paused(house), totp.code()) == "TooManyCodes"
 
 
