@@ -326,7 +326,7 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
-    for name in ("rocketchat", "pocketm8", "probe", "flashback"):
+    for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
             faults.append(
