@@ -24,7 +24,6 @@ from dragoman.http.server import Gateway, House
 from dragoman.settings import Settings
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
-from dragoman.storage.postgres import PostgresEngine
 from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
@@ -86,6 +85,8 @@ def policy(settings: Settings) -> Policy:
 async def open_database(settings: Settings, random: Random) -> Engine:
     """Open the configured database. Raises StorageUnavailable."""
     if settings.storage.postgres:
+        from dragoman.storage.postgres import PostgresEngine  # its driver takes long to import
+
         return await PostgresEngine.open(
             settings.storage.postgres,
             max_connections=settings.storage.pool,

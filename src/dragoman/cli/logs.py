@@ -8,9 +8,19 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from dragoman.cli.show import plain
+
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+try:
+    # structlog would import rich for tracebacks that show local variables. Those hold secrets and are never printed
+    # here, and the import is a tenth of a start.
+    import structlog
+finally:
+    del sys.modules["rich"]
+    if _rich is not None:
+        sys.modules["rich"] = _rich
 
 if TYPE_CHECKING:
     from dragoman.settings import Settings
