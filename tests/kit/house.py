@@ -26,7 +26,7 @@ from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from kit.clock import MovableClock
-from kit.engines import postgres_engine
+from kit.engines import postgres_engine, sqlite_engine
 from kit.postgres import Cluster
 
 PASSWORD = "correct horse battery"
@@ -151,6 +151,14 @@ async def house_over(
 
 
 @contextlib.asynccontextmanager
+async def sqlite_copy(folder: Path) -> AsyncIterator[SqliteEngine]:
+    """Open a copy of the migrated, empty SQLite database: an engine without a house over it."""
+    shutil.copy(empty_database(), folder / "dragoman.db")
+    async with sqlite_engine(folder) as db:
+        yield db
+
+
+@contextlib.asynccontextmanager
 async def open_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
     """Build a house over a fresh SQLite file."""
     settings = fast_settings(folder, **changes)
@@ -208,4 +216,5 @@ __all__ = [
     "open_house",
     "open_house_of",
     "open_house_on_postgres",
+    "sqlite_copy",
 ]
