@@ -1,4 +1,4 @@
-"""Every statement of the program, run on both engines over the same rows: same answers, and an index where it counts."""
+"""Every statement of the program, run on both engines over the same rows: same answers, an index where it counts."""
 
 from __future__ import annotations
 
