@@ -25,10 +25,9 @@ from dragoman.storage.version import HEAD, is_current
 from kit.house import empty_database, empty_template, sqlite_copy
 from kit.postgres import Cluster
 
-MIGRATE_SQLITE = "import sys, pathlib; from dragoman.storage import migrate as m; m.migrate_sqlite(pathlib.Path(sys.argv[1]))"
-    "import sys, pathlib; from dragoman.storage.migrate import *; migrate_sqlite(pathlib.Path(sys.argv[1]))"
-)
-MIGRATE_POSTGRES = "import sys; from dragoman.storage import migrate as m; m.migrate_postgres(sys.argv[1])"
+MIGRATE = "import sys; from pathlib import Path; from dragoman.storage.migrate import *; "
+MIGRATE_SQLITE = f"{MIGRATE} migrate_sqlite(Path(sys.argv[1]))"
+MIGRATE_POSTGRES = f"{MIGRATE} migrate_postgres(sys.argv[1])"
 
 
 def _differences(connection: sa.Connection) -> list[Any]:
@@ -84,7 +83,7 @@ def test_every_table_says_how_long_it_keeps_a_row() -> None:
     assert set(RETENTION) == set(metadata.tables)
 
 
-def _twice(program: str, place: str) -> None:
+def _at_once(program: str, place: str) -> None:
     source = str(Path(dragoman.storage.__path__[0]).parents[1])
     running = [
         subprocess.Popen([sys.executable, "-c", program, place], env={"PYTHONPATH": source}, stderr=subprocess.PIPE)
@@ -97,7 +96,7 @@ def _twice(program: str, place: str) -> None:
 
 async def test_several_processes_migrate_a_new_sqlite_at_once(tmp_path: Path) -> None:
     path = tmp_path / "data" / "dragoman.db"
-    await asyncio.to_thread(_twice, MIGRATE_SQLITE, str(path))
+    await asyncio.to_thread(_at_once, MIGRATE_SQLITE, str(path))
     db = await SqliteEngine.open(path)
     assert await is_current(db)
     await db.close()
@@ -105,7 +104,7 @@ async def test_several_processes_migrate_a_new_sqlite_at_once(tmp_path: Path) ->
 
 async def test_several_processes_migrate_a_new_postgres_at_once(postgres_cluster: Cluster) -> None:
     dsn = await postgres_cluster.create()
-    await asyncio.to_thread(_twice, MIGRATE_POSTGRES, dsn)
+    await asyncio.to_thread(_at_once, MIGRATE_POSTGRES, dsn)
     db = await PostgresEngine.open(dsn, jitter=lambda: 0.5)
     assert await is_current(db)
     await db.close()
