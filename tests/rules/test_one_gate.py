@@ -103,8 +103,9 @@ def names_of_dialects(source: Source) -> Iterable[str]:
                 yield f"holds {text!r}"
 
 
-_OF_CORE = frozenset({"signin", "sessions", "accounts", "factors", "clock", "doors", "tokens", "policy", "random", "jwks",
-                      "ready"})  # fmt: skip
+_OF_CORE = frozenset(
+    {"signin", "sessions", "accounts", "factors", "clock", "doors", "tokens", "policy", "random", "jwks", "ready"}
+)
 
 
 def storage_from_outside(source: Source) -> Iterable[str]:
