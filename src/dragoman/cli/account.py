@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -71,7 +72,7 @@ def add(as_json: bool, role: str, organization: str | None, **given: Any) -> Non
 @where_options
 @json_option
 def list_(as_json: bool) -> None:
-    """List all accounts in order of creation. With --json, one object per line."""
+    """List all accounts in order of creation."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> list[Person]:
@@ -79,8 +80,7 @@ def list_(as_json: bool) -> None:
 
     people = with_core(work)
     if as_json:
-        for person in people:
-            print_json(described(person))
+        print_json([described(person) for person in people])
         return
     table(
         ("id", "username", "e-mail", "name", "role", "status", "added"),
@@ -212,7 +212,7 @@ def delete(account: str, yes: bool) -> None:
     """Delete an account. It is erased after 30 days; until then `set-status ACCOUNT active` brings it back."""
     from dragoman.cli.running import with_core
 
-    if not yes and click.get_text_stream("stdin").isatty():
+    if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {plain(account)}?", abort=True, err=True)
 
     async def work(core: Core) -> None:
@@ -248,7 +248,7 @@ def enable(account: str, as_json: bool) -> None:
     if as_json:
         print_json({"secret": enrolled.seed.reveal(), "url": enrolled.url.reveal(), "recoveryCodes": codes})
         return
-    if click.get_text_stream("stdout").isatty():
+    if sys.stdout.isatty():
         import segno
 
         segno.make(enrolled.url.reveal(), micro=False).terminal(compact=True)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dragoman.cli.given import fail, faults_or_settings, json_option, read_settings, where_options
 from dragoman.cli.show import as_json as print_json
 from dragoman.cli.show import say, table
+
+if TYPE_CHECKING:
+    from dragoman.settings import Known
 
 HIDDEN = "(hidden)"
 
@@ -37,13 +40,7 @@ def show(as_json: bool) -> None:
             value = HIDDEN if value else ""
         listed.append((known, list(value) if isinstance(value, tuple) else value, loaded.sources[known.name]))
     if as_json:
-        for known, value, source in listed:
-            print_json(
-                {
-                    "name": known.name, "value": value, "source": source, "variable": known.variable,
-                    "description": known.description,
-                }
-            )  # fmt: skip
+        print_json([_described(*setting) for setting in listed])
         return
     table(("setting", "value", "from"), ((known.name, _shown(value), source) for known, value, source in listed))
 
@@ -76,6 +73,16 @@ def faults() -> list[str]:
     found += [f"{name}: no setting has this variable; `dragoman config show --json` lists them all"
               for name in unknown_variables(os.environ)]  # fmt: skip
     return found
+
+
+def _described(known: Known, value: Any, source: str) -> dict[str, Any]:
+    return {
+        "name": known.name,
+        "value": value,
+        "source": source,
+        "variable": known.variable,
+        "description": known.description,
+    }
 
 
 def _shown(value: Any) -> str:

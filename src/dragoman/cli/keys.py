@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,7 @@ def keys() -> None:
 @where_options
 @json_option
 def list_(as_json: bool) -> None:
-    """List the keys that are believed, newest first. With --json, one object per line."""
+    """List the keys that are believed, newest first."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> list[SigningKey]:
@@ -36,14 +36,7 @@ def list_(as_json: bool) -> None:
     for key in found:
         issuing.setdefault(key.use, key.id)
     if as_json:
-        for key in found:
-            print_json(
-                {
-                    "id": key.id, "use": key.use, "algorithm": key.algorithm, "issues": issuing[key.use] == key.id,
-                    "kid": key.kid if key.algorithm == "ES256" else None, "createdAt": stamp(key.created_at),
-                    "believedUntil": stamp(key.retired_at),
-                }
-            )  # fmt: skip
+        print_json([_described(key, issues=issuing[key.use] == key.id) for key in found])
         return
     table(
         ("id", "use", "algorithm", "state", "made", "believed until"),
@@ -74,3 +67,15 @@ def rotate(use: str | None, force: bool) -> None:
     if rotated is None:
         fail(f"there is no key for {use}; `dragoman keys list` names the uses")
     say(f"new keys: {', '.join(rotated)}")
+
+
+def _described(key: SigningKey, *, issues: bool) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "use": key.use,
+        "algorithm": key.algorithm,
+        "issues": issues,
+        "kid": key.kid if key.algorithm == "ES256" else None,
+        "createdAt": stamp(key.created_at),
+        "believedUntil": stamp(key.retired_at),
+    }

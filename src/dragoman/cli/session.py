@@ -27,7 +27,7 @@ def session() -> None:
 @json_option
 @click.argument("account")
 def list_(account: str, as_json: bool) -> None:
-    """List the live sessions and keys, newest first. With --json, one object per line."""
+    """List the live sessions and keys, newest first."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> list[Session]:
@@ -35,8 +35,7 @@ def list_(account: str, as_json: bool) -> None:
 
     found = with_core(work)
     if as_json:
-        for one in found:
-            print_json(described(one))
+        print_json([described(one) for one in found])
         return
     table(
         ("id", "dialect", "kind", "proved", "address", "client", "since", "last seen", "until"),

@@ -55,8 +55,8 @@ class Accounts:
     # ------------------------------------------------------------ finding
 
     async def person(self, account: Account) -> Person:
-        """Return the account with all that a dialect shows of it."""
-        return await accounts.person(self._t.db, account)
+        """Return the account with all that a dialect shows of it. `account` was read just now."""
+        return await self._t.people.of(account)
 
     async def by_id(self, id: Id) -> Account:
         """Return the account of this id. Raises NotFound."""
@@ -153,7 +153,7 @@ class Accounts:
                     break
                 names = self._with_other_username(names)
             else:
-                return await accounts.person(self._t.db, await self.by_id(id))
+                return await self.person(await self.by_id(id))
         raise refusals.IdentifierTaken(taken or "username")
 
     def _identifiers(self, new: NewAccount) -> list[Identifier]:
@@ -187,7 +187,7 @@ class Accounts:
         rank = new.rank if new.rank is not None else (OWNER_RANK if new.administrator else 0)
         return Account(
             id, organization, new.kind, new.status, new.administrator, new.root, new.parent, new.first_name,
-            new.last_name, new.display_name, 0, now if new.verified else None, now, now, None, rank,
+            new.last_name, new.display_name, 0, 0, now if new.verified else None, now, now, None, rank,
             organization == default, False,
         )  # fmt: skip
 
@@ -247,7 +247,7 @@ class Accounts:
         `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
         """
         if not allow_weak:
-            person = await accounts.person(self._t.db, account)
+            person = await self.person(account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
         now = self._t.clock.now()

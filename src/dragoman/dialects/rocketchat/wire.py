@@ -189,6 +189,7 @@ class Me(Struct, frozen=True, rename="camel", kw_only=True):
     active: bool
     is_o_auth_user: bool = msgspec.field(name="isOAuthUser")
     services: Services
+    require_password_change: bool | UnsetType
     created_at: str
     last_login: str | UnsetType
     updated_at: str = msgspec.field(name="_updatedAt")
@@ -279,6 +280,7 @@ def me(
         active=account.status == "active",
         is_o_auth_user=False,
         services=(_WITH_TOTP if "totp" in person.factors else _WITHOUT_TOTP)[person.has_password],
+        require_password_change=True if person.initial_password else UNSET,
         created_at=time_of(account.created_at),
         last_login=time_of(seen) if seen else UNSET,
         updated_at=time_of(account.updated_at),
