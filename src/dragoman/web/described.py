@@ -78,8 +78,8 @@ class Described(Struct, frozen=True):
 
     groups: tuple[Group, ...]
     errors: tuple[Shape, ...]
-    carriers: tuple[tuple[str, str], ...]
-    """Names of the security schemes and where the token goes."""
+    carriers: tuple[str, ...]
+    """Where a token goes, one sentence each."""
 
 
 def described(mount: Mount) -> Described:
@@ -96,7 +96,7 @@ def described(mount: Mount) -> Described:
     for path in whole["paths"].values():
         for shown in path.values():
             errors = errors or reader.shapes(_schema_of(shown["responses"]["default"]))
-    carriers = tuple((name, _carrier(scheme)) for name, scheme in dialect.security.items())
+    carriers = tuple(dict.fromkeys(_carrier(scheme) for scheme in dialect.security.values()))
     listed = tuple(Group(title or "Operations", tuple(found)) for title, found in groups.items())
     return Described(listed, errors, carriers)
 
@@ -152,9 +152,9 @@ def _schema_of(answer: Schema) -> Schema | None:
 
 def _carrier(scheme: Schema) -> str:
     if scheme.get("type") == "http":
-        return f"Authorization: {str(scheme['scheme']).capitalize()} …"
-    place = {"header": "header", "query": "query parameter", "cookie": "cookie"}[scheme["in"]]
-    return f"{place} {scheme['name']}"
+        return f"Header `Authorization: {str(scheme['scheme']).capitalize()} …`"
+    place = {"header": "Header", "query": "Query parameter", "cookie": "Cookie"}[scheme["in"]]
+    return f"{place} `{scheme['name']}`"
 
 
 class _Reader:
@@ -172,8 +172,8 @@ class _Reader:
 
     def parameter(self, shown: Schema) -> tuple[str, Field]:
         """Return a parameter's place and row."""
-        schema = self._inner(shown["schema"])[0]
-        return shown["in"], Field(shown["name"], self._type(shown["schema"]), shown["required"], _note(schema))
+        schema = shown["schema"]
+        return shown["in"], Field(shown["name"], self._type(schema), shown["required"], self._note(schema))
 
     def _shape(self, schema: Schema) -> Shape:
         found = self._followed(schema)
@@ -182,28 +182,28 @@ class _Reader:
     def _fields(self, schema: Schema, before: str, seen: tuple[int, ...]) -> Iterator[Field]:
         needed = schema.get("required", ())
         for name, field in schema.get("properties", {}).items():
-            inner, suffix = self._inner(field)
-            yield Field(before + name, self._type(field), name in needed, _note(inner))
-            if inner.get("properties") and id(inner) not in seen and len(seen) < _DEEPEST:
-                yield from self._fields(inner, f"{before}{name}{suffix}.", (*seen, id(inner)))
+            yield Field(before + name, self._type(field), name in needed, self._note(field))
+            for inner, suffix in self._behind(field):
+                if inner.get("properties") and id(inner) not in seen and len(seen) < _DEEPEST:
+                    yield from self._fields(inner, f"{before}{name}{suffix}.", (*seen, id(inner)))
 
     def _followed(self, schema: Schema) -> Schema:
         while "$ref" in schema:
             schema = self._components[schema["$ref"].rpartition("/")[2]]
         return schema
 
-    def _inner(self, schema: Schema) -> tuple[Schema, str]:
-        """Return the schema behind references, nulls and lists, and `[]` for each list."""
-        suffix = ""
-        while True:
-            schema = self._followed(schema)
-            real = [one for one in schema.get("anyOf", ()) if one.get("type") != "null"]
-            if len(real) == 1:
-                schema = real[0]
-            elif schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
-                schema, suffix = schema["items"], suffix + "[]"
-            else:
-                return schema, suffix
+    def _behind(self, schema: Schema, suffix: str = "") -> list[tuple[Schema, str]]:
+        """Return the schemas behind references, alternatives and lists, nulls left out, each with `[]` per list."""
+        schema = self._followed(schema)
+        if "anyOf" in schema:
+            real = [one for one in schema["anyOf"] if one.get("type") != "null"]
+            return [found for one in real for found in self._behind(one, suffix)]
+        if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
+            return self._behind(schema["items"], suffix + "[]")
+        return [(schema, suffix)]
+
+    def _note(self, schema: Schema) -> str:
+        return "; or ".join(note for note in (_note(found) for found, _ in self._behind(schema)) if note)
 
     def _type(self, schema: Schema) -> str:
         schema = self._followed(schema)

@@ -42,7 +42,7 @@ def files() -> dict[str, tuple[str, bytes]]:
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -50,3 +50,16 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    made.filters["prose"] = _prose
+    return made
+
+
+def _prose(text: str) -> str:
+    """Return a sentence as HTML, escaped, with what stands between backquotes as code."""
+    from markupsafe import Markup
+
+    parts = text.split("`")
+    shown = [
+        Markup("<code>{}</code>").format(part) if n % 2 else Markup("{}").format(part) for n, part in enumerate(parts)
+    ]
+    return Markup().join(shown)
