@@ -14,8 +14,10 @@ need() { # package, test that is true when it is there
 }
 
 has_postgres_server() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
+has_node() { node -e 'process.exit(typeof fetch === "function" ? 0 : 1)'; }
 
 need postgresql has_postgres_server
+need nodejs has_node
 
 if [ -n "$missing" ]; then
     echo "installing:$missing"

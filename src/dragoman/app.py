@@ -23,7 +23,7 @@ from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House
 from dragoman.settings import Settings
 from dragoman.storage import accounts
-from dragoman.storage.engine import Engine, Tx
+from dragoman.storage.engine import Engine, StorageUnavailable, Tx
 from dragoman.storage.postgres import PostgresEngine
 from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
@@ -104,13 +104,19 @@ async def open_database(settings: Settings, random: Random) -> Engine:
 
 
 def migrate(settings: Settings) -> None:
-    """Bring the database to the newest schema. Imports SQLAlchemy: for `dragoman migrate`, never while serving."""
-    from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
+    """Bring the database to the newest schema. Imports SQLAlchemy: for `dragoman migrate`, never while serving.
 
-    if settings.storage.postgres:
-        migrate_postgres(settings.storage.postgres)
-    else:
-        migrate_sqlite(settings.database)
+    Raises NotReady when the database is out of reach or of a newer version than this code.
+    """
+    from dragoman.storage.migrate import CannotMigrate, migrate_postgres, migrate_sqlite
+
+    try:
+        if settings.storage.postgres:
+            migrate_postgres(settings.storage.postgres)
+        else:
+            migrate_sqlite(settings.database)
+    except (CannotMigrate, StorageUnavailable) as why:
+        raise NotReady(str(why)) from None
 
 
 async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:

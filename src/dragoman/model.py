@@ -60,6 +60,8 @@ class Account(Struct, frozen=True, gc=False):
     display_name: str | None
     auth_epoch: int
     """Raised by everything that must undo a sign-in under way."""
+    facts: int
+    """Raised by every change of identifiers, aliases and credentials: what was read under one number holds."""
     first_verified_at: Millis | None
     created_at: Millis
     updated_at: Millis
@@ -91,6 +93,8 @@ class Person(Struct, frozen=True):
     factors: frozenset[str]
     """Enrolled second factors, `totp` and `recovery`."""
     has_password: bool
+    initial_password: bool = False
+    """The password was set by somebody else and is to be replaced (table C)."""
 
     @property
     def username(self) -> str:

@@ -249,15 +249,15 @@ def read(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
         sources[name] = "command line"
     faults: list[str] = []
     _collect_unknown(tree, (), faults)
+    usable: dict[str, Any] = {}
     for known in known_settings:
-        fault = _fault_of(known, tree)
+        found = _get(tree, known.path)
+        fault = _fault_of(known, found)
         if fault:
             faults.append(f"{known.name} (from {sources[known.name]}): {fault}")
-            _drop(tree, known.path)
-    try:
-        settings = msgspec.convert(tree, Settings, strict=False)
-    except msgspec.ValidationError:  # a section or setting that is none, named already
-        raise BadSettings(faults) from None
+        elif found is not msgspec.UNSET:
+            _put(usable, known.path, found)
+    settings = msgspec.convert(usable, Settings, strict=False)
     faults += _contradictions(settings)
     if faults:
         raise BadSettings(faults)
@@ -270,21 +270,13 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environment if name.startswith("DRAGOMAN_") and name not in names)
 
 
-def _fault_of(known: Known, tree: dict[str, Any]) -> str:
-    found = _get(tree, known.path)
-    if found is msgspec.UNSET:
-        return ""
+def _fault_of(known: Known, found: Any) -> str:
     try:
-        msgspec.convert(found, known.type, strict=False)
+        if found is not msgspec.UNSET:
+            msgspec.convert(found, known.type, strict=False)
     except msgspec.ValidationError as why:
         return f"{why}" if known.name in SECRETS else f"found {found!r}: {why}"
     return ""
-
-
-def _drop(tree: dict[str, Any], path: tuple[str, ...]) -> None:
-    for part in path[:-1]:
-        tree = tree[part]
-    del tree[path[-1]]
 
 
 def _from_text(known: Known, text: str) -> Any:
@@ -334,7 +326,7 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
-    for name in ("rocketchat", "pocketm8", "probe", "flashback"):
+    for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
             faults.append(

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from dragoman.app import core_over, gateway, mounts, open_doors
 from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
 from dragoman.core.ports import SystemRandom
+from dragoman.http import Dialect, Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
@@ -131,13 +132,13 @@ def fast_settings(folder: Path, **changes: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def house_over(
-    db: Engine, settings: Settings, folder: Path, clock: MovableClock | None = None
+    db: Engine, settings: Settings, folder: Path, clock: MovableClock | None = None, *, also: Sequence[Dialect] = ()
 ) -> AsyncIterator[House]:
-    """Build a house over an open, migrated database."""
+    """Build a house over an open, migrated database. `also` are dialects beside those of the application's list."""
     clock, random = clock or MovableClock(), SystemRandom()
     ring = folder / "master.keys"
     sealer = Sealer(Ring.load(ring) if ring.exists() else Ring.create(ring, random), random)
-    placed = mounts(settings)
+    placed = (*mounts(settings), *(Mount(dialect=dialect) for dialect in also))
     doors = open_doors(placed)
     async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
         await core.accounts.set_up(
@@ -148,14 +149,14 @@ async def house_over(
 
 
 @contextlib.asynccontextmanager
-async def open_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
-    """Build a house over a fresh SQLite file."""
+async def open_house(folder: Path, *, also: Sequence[Dialect] = (), **changes: Any) -> AsyncIterator[House]:
+    """Build a house over a fresh SQLite file. `also` are dialects beside those of the application's list."""
     settings = fast_settings(folder, **changes)
     settings.database.parent.mkdir(mode=0o700, parents=True)
     shutil.copy(empty_database(), settings.database)
     db = await SqliteEngine.open(settings.database, rehearse=True)
     try:
-        async with house_over(db, settings, folder) as house:
+        async with house_over(db, settings, folder, also=also) as house:
             yield house
             assert await house.sessions_without_event() == 0, "a session came another way than through the gate"
     finally:

@@ -52,15 +52,23 @@ def config_file(context: click.Context) -> Path | None:
 
 def read_settings(overrides: dict[str, Any] | None = None) -> Loaded:
     """Read the configuration as the command line says. Ends the program with all faults when there are any."""
+    faults, loaded = faults_or_settings(overrides)
+    if loaded is None:
+        fail("the configuration cannot be used:", *faults)
+    return loaded
+
+
+def faults_or_settings(overrides: dict[str, Any] | None = None) -> tuple[list[str], Loaded | None]:
+    """Read the configuration as the command line says; return its faults, or none and the settings."""
     from dragoman.settings import BadSettings, read
 
     context = click.get_current_context()
     data = context.find_root().ensure_object(dict).get("data")
     wanted = {**({"storage.data": data} if data else {}), **(overrides or {})}
     try:
-        return read(config_file(context), os.environ, wanted)
+        return [], read(config_file(context), os.environ, wanted)
     except BadSettings as why:
-        fail("the configuration cannot be used:", *why.faults)
+        return why.faults, None
 
 
 def settings_given(overrides: dict[str, Any] | None = None) -> Settings:

@@ -44,8 +44,8 @@ def faults(settings: Settings) -> list[str]:
     exposed = not is_loopback(server.host) and not server.tls_cert and not server.trusted_proxies
     if exposed and not server.insecure:
         found.append(
-            f"server.host: found {server.host!r}, which others can reach, without TLS: passwords would cross the network"
-            " in clear. Give --tls-cert and --tls-key, or name your proxy in server.trusted_proxies, or --insecure"
+            f"server.host: found {server.host!r}, which others can reach, without TLS: passwords would cross the"
+            " network in clear. Give --tls-cert and --tls-key, name your proxy in server.trusted_proxies, or --insecure"
         )
     try:
         app.mounts(settings)

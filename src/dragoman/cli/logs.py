@@ -19,35 +19,49 @@ Line = MutableMapping[str, Any]
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure(settings: Settings, *, quiet: bool = False) -> None:
-    """Send every log line to stderr as the settings say. `quiet` lets only warnings and errors through."""
-    level = max(_LEVELS[settings.log.level], logging.WARNING if quiet else 0)
+def configure(settings: Settings, *, serving: bool) -> None:
+    """Send every log line to stderr as the settings say; a command that does not serve tells of warnings only."""
+    level = _LEVELS[settings.log.level] if serving else max(_LEVELS[settings.log.level], logging.WARNING)
     console = settings.log.format == "console" or (settings.log.format == "auto" and sys.stderr.isatty())
-    first: list[Any] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        structlog.processors.format_exc_info,  # the bare traceback: locals hold secrets
-    ]
-    if console:
-        renderer = structlog.dev.ConsoleRenderer(
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            structlog.processors.format_exc_info,  # the bare traceback: locals hold secrets
+            *((_escaped, _Coloured()) if console else (_rendered,)),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Stderr(),
+        cache_logger_on_first_use=serving,
+    )
+    if serving:
+        root = logging.getLogger()
+        root.handlers = [_Forward()]
+        root.setLevel(max(level, logging.WARNING))
+
+
+class _Stderr:
+    """Writes finished lines to standard error as it is at that moment."""
+
+    def msg(self, line: bytes) -> None:
+        """Write one line."""
+        sys.stderr.buffer.write(line + b"\n")
+        sys.stderr.buffer.flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+
+class _Coloured:
+    """Renders a line for a terminal."""
+
+    def __init__(self) -> None:
+        self._renderer = structlog.dev.ConsoleRenderer(
             timestamp_key="at", exception_formatter=structlog.dev.plain_traceback, pad_event_to=20
         )
-        structlog.configure(
-            processors=[*first, _escaped, renderer],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-            cache_logger_on_first_use=True,
-        )
-    else:
-        structlog.configure(
-            processors=[*first, _rendered],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            logger_factory=structlog.BytesLoggerFactory(sys.stderr.buffer),
-            cache_logger_on_first_use=True,
-        )
-    root = logging.getLogger()
-    root.handlers = [_Forward()]
-    root.setLevel(max(level, logging.WARNING))
+
+    def __call__(self, logger: Any, method: str, line: Line) -> bytes:
+        """Return the line, ready to be written."""
+        return str(self._renderer(logger, method, line)).encode("utf-8", "backslashreplace")
 
 
 def _escaped(_logger: Any, _method: str, line: Line) -> Line:

@@ -22,7 +22,7 @@ def generated(random: Random) -> str:
 
 
 def password_options(command: F) -> F:
-    """Add the ways to give a password; they arrive as `password_stdin`, `generate_password`, `allow_weak`, `initial`."""
+    """Add the ways to give a password: `password_stdin`, `generate_password`, `allow_weak`, `initial`."""
     for option in (
         click.option("--initial", is_flag=True, help="It dies after 7 days unless its owner replaces it."),
         click.option("--allow-weak", is_flag=True, help="Take a password that breaks the policy."),

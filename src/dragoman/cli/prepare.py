@@ -82,14 +82,18 @@ async def first_administrator(core: Core, settings: Settings, environment: Mappi
     try:
         made = await core.accounts.set_up(wanted, Password.from_plain(password))
     except refusals.Refusal as why:
-        raise app.NotReady(f"the first administrator could not be made (DRAGOMAN_ADMIN_EMAIL is {email!r}): {why}") from None
+        raise app.NotReady(
+            f"the first administrator could not be made (DRAGOMAN_ADMIN_EMAIL is {email!r}): {why}"
+        ) from None
     if made is None:
         return
     if given is not None:
         _warn_if_weak(password)
         sys.stderr.write(f"The first administrator is {USERNAME}; its password is DRAGOMAN_ADMIN_PASSWORD.\n")
     elif shown:
-        sys.stderr.write(f"\n  The first administrator is {USERNAME} ({email}).\n  Password, shown only now: {password}\n\n")
+        sys.stderr.write(
+            f"\n  The first administrator is {USERNAME} ({email}).\n  Password, shown only now: {password}\n\n"
+        )
     else:
         sys.stderr.write(f"The first administrator is {USERNAME}; its password is in {note}\n")
     sys.stderr.flush()
@@ -99,7 +103,9 @@ def _warn_if_weak(password: str) -> None:
     try:
         policy.check(Password.from_plain(password), (USERNAME,))
     except refusals.WeakPassword as why:
-        log.warning("weak password", setting="DRAGOMAN_ADMIN_PASSWORD", reason=why.reason, remedy="account set-password")
+        log.warning(
+            "weak password", setting="DRAGOMAN_ADMIN_PASSWORD", reason=why.reason, remedy="account set-password"
+        )
 
 
 def _write(path: Path, text: str) -> None:

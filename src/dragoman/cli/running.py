@@ -24,7 +24,7 @@ def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
     from dragoman.cli.logs import configure
     from dragoman.core.refusals import Refusal, of_storage
 
-    configure(settings, quiet=True)
+    configure(settings, serving=False)
 
     async def run() -> T:
         async with app.opened(settings) as core:

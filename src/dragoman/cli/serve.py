@@ -13,8 +13,6 @@ import click
 from dragoman.cli.given import fail, settings_given, where_options
 
 if TYPE_CHECKING:
-    import socket
-
     from dragoman.settings import Settings
 
 
@@ -41,7 +39,7 @@ def serve(inherit: str | None, **given: Any) -> None:
     from dragoman import app
     from dragoman.cli.logs import configure
 
-    configure(settings)
+    configure(settings, serving=True)
     try:
         if inherit is None:
             _refuse_faults(settings)
@@ -84,7 +82,11 @@ def _serve_as_worker(settings: Settings, inherit: str) -> None:
     from dragoman.cli.workers import inherited
 
     listener, line = inherited(inherit)
-    _run(listen.serve_here(settings, listener, lambda: os.write(line, b"."), life=line))
+
+    def answering() -> None:
+        os.write(line, b".")
+
+    _run(listen.serve_here(settings, listener, answering, life=line))
 
 
 def _run(work: Any) -> None:

@@ -1,4 +1,4 @@
-"""Printing: text that came from outside is escaped, so that it can neither steer a terminal nor mark it up (threat 40)."""
+"""Printing: what came from outside is escaped, so that it neither steers a terminal nor marks it up (threat 40)."""
 
 from __future__ import annotations
 
@@ -38,8 +38,14 @@ def stamp(millis: int | None) -> str | None:
 
 
 def as_json(value: Any) -> None:
-    """Print one JSON value on one line, in ASCII: nothing in it steers a terminal."""
-    click.echo(json.dumps(value))
+    """Print one JSON value in ASCII, so that nothing in it steers a terminal: a list with each of its items on a line
+    of its own, everything else on one line.
+    """
+    if isinstance(value, list):
+        items = ",\n".join(json.dumps(item) for item in value)
+        click.echo(f"[\n{items}\n]" if items else "[]")
+    else:
+        click.echo(json.dumps(value))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

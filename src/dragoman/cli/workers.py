@@ -1,4 +1,4 @@
-"""Several processes on one listening socket: started, watched, replaced and stopped from one parent that serves nobody."""
+"""Several processes on one listening socket, watched and replaced by one parent that serves nobody itself."""
 
 from __future__ import annotations
 

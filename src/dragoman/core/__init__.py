@@ -18,6 +18,7 @@ from dragoman.core.factors import Factors
 from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.limits import Budgets, Limits
+from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
@@ -62,7 +63,7 @@ class Core:
         self.keystore = KeyStore(db, sealer, clock, random, uses_of(by_name.values()))
         self.tokens = Tokens(clock, random, self.keystore.keys)
         self._tools = Tools(
-            db=db, sealer=sealer, clock=clock, random=random, pool=pool, tokens=self.tokens,
+            db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=People(db), tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(policy.budgets), tally=Tally(), background=Background(),
             doors=by_name, conceal_accounts=policy.conceal_accounts,
         )  # fmt: skip
@@ -116,6 +117,10 @@ class Core:
     async def sweep(self) -> int:
         """Apply every table's retention in small pieces; return how many rows went."""
         return await sweep(self.db, self.clock.now(), self.policy.budgets)
+
+    async def password_schemes(self) -> dict[str, int]:
+        """Return how many passwords are stored in each form: scheme and cost, `canonical:m=19456,t=2,p=1`."""
+        return await stored_credentials.schemes(self.db)
 
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""

@@ -55,8 +55,8 @@ class Accounts:
     # ------------------------------------------------------------ finding
 
     async def person(self, account: Account) -> Person:
-        """Return the account with all that a dialect shows of it."""
-        return await accounts.person(self._t.db, account)
+        """Return the account with all that a dialect shows of it. `account` was read just now."""
+        return await self._t.people.of(account)
 
     async def by_id(self, id: Id) -> Account:
         """Return the account of this id. Raises NotFound."""
@@ -125,10 +125,13 @@ class Accounts:
 
     # ------------------------------------------------------------ adding
 
-    async def add(self, new: NewAccount, password: Password | None, *, allow_weak: bool = False) -> Person:
+    async def add(
+        self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False
+    ) -> Person:
         """Add an account with its identifiers, aliases and password.
 
-        A missing username is made from the address or the name. Raises BadIdentifier, IdentifierTaken, WeakPassword,
+        A missing username is made from the address or the name. `initial` lets the password live for 7 days only
+        (threat 16). Raises BadIdentifier, IdentifierTaken, WeakPassword,
         NotFound for an organization or parent that does not exist.
         """
         names = self._identifiers(new)
@@ -137,17 +140,20 @@ class Accounts:
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await self._hashed(id, password) if password is not None else None
+        dies_at = account.created_at + INITIAL_FOR if initial else None
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(partial(self._insert, account=account, names=names, sealed=sealed))
+                await self._t.db.transaction(
+                    partial(self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at)
+                )
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
                     break
                 names = self._with_other_username(names)
             else:
-                return await accounts.person(self._t.db, await self.by_id(id))
+                return await self.person(await self.by_id(id))
         raise refusals.IdentifierTaken(taken or "username")
 
     def _identifiers(self, new: NewAccount) -> list[Identifier]:
@@ -181,13 +187,14 @@ class Accounts:
         rank = new.rank if new.rank is not None else (OWNER_RANK if new.administrator else 0)
         return Account(
             id, organization, new.kind, new.status, new.administrator, new.root, new.parent, new.first_name,
-            new.last_name, new.display_name, 0, now if new.verified else None, now, now, None, rank,
+            new.last_name, new.display_name, 0, 0, now if new.verified else None, now, now, None, rank,
             organization == default, False,
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None
-    ) -> None:
+        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None,
+    ) -> None:  # fmt: skip
         now = account.created_at
         await accounts.insert(tx, account)
         for name in names:
@@ -200,7 +207,9 @@ class Accounts:
         for system, value in aliases.items():
             await accounts.insert_alias(tx, account.id, system, value)
         if sealed is not None:
-            await credentials.put(tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now)
+            await credentials.put(
+                tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
+            )
         await events.record(tx, "account_added", now, account=account.id)
 
     async def _taken(self, names: list[Identifier]) -> str | None:
@@ -238,7 +247,7 @@ class Accounts:
         `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
         """
         if not allow_weak:
-            person = await accounts.person(self._t.db, account)
+            person = await self.person(account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
         now = self._t.clock.now()

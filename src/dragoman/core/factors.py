@@ -36,7 +36,7 @@ class Factors:
         AlreadyEnrolled.
         """
         t, now = self._t, self._t.clock.now()
-        person = await accounts.person(t.db, account)
+        person = await t.people.of(account)
         seed = totp.new_seed(t.random)
         codes = recovery_codes.draw(t.random)
         sealed = credentials.seal(t.sealer, account.id, "totp", seed)

@@ -72,6 +72,15 @@ class KeyStore:
             self._set, self._seen = KeySet(alive), seen
         return alive
 
+    async def listed(self) -> list[SigningKey]:
+        """Return the keys that are believed now, newest first, each with the time until which it is."""
+        now = self._clock.now()
+        return [
+            SigningKey(k.id, k.use, k.algorithm, k.material, k.created_at, k.retired_at)
+            for k in await keys.load(self._db, self._sealer)
+            if k.retired_at is None or k.retired_at > now
+        ]
+
     async def ensure(self) -> None:
         """Make every key that is missing."""
         await self.load()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dragoman.model import Person, Status
 from dragoman.storage.engine import StorageBusy, StorageUnavailable
+from dragoman.storage.statement import UnstorableValue
 
 
 class Refusal(Exception):
@@ -185,9 +186,11 @@ class NotEnrolled(Refusal):
 
 
 def of_storage(error: Exception) -> Refusal | None:
-    """Return the refusal that a failing database amounts to, or None for any other error."""
+    """Return the refusal that an error of the storage amounts to, or None for any other error."""
     if isinstance(error, StorageBusy):
         return Busy(error.retry_after)
+    if isinstance(error, UnstorableValue):
+        return BadIdentifier("text", "it holds characters that cannot be stored")
     return Unavailable(1) if isinstance(error, StorageUnavailable) else None
 
 

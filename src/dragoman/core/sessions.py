@@ -6,6 +6,7 @@ once: each call reads the session's row (design 5).
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import chain, events, refusals
@@ -15,7 +16,7 @@ from dragoman.core.organizations import may_manage
 from dragoman.core.second_factor import client_print
 from dragoman.core.signin import Tools, client_token
 from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed
-from dragoman.model import Account, Caller, Client, Id, Millis, Person, Session, SignedIn
+from dragoman.model import Account, Caller, Client, Id, Millis, Session, SignedIn
 from dragoman.storage import accounts, attempts, sessions
 from dragoman.storage.engine import Tx
 from dragoman.storage.sessions import Chain
@@ -23,6 +24,13 @@ from dragoman.storage.sessions import Chain
 SEEN_EVERY: Millis = 5 * 60_000
 FRESH_FOR: Millis = 10 * 60_000
 RACES = 5
+
+
+class _Child(Struct, frozen=True):
+    """What a refresh hands out: the session as it stands now, and the key its refresh token derives from."""
+
+    session: Session
+    key_id: int
 
 
 class Sessions:
@@ -71,7 +79,7 @@ class Sessions:
         Raises NotSignedIn.
         """
         caller = await self.authenticate(door, token)
-        person = await accounts.person(self._t.db, caller.account)
+        person = await self._t.people.of(caller.account)
         return SignedIn(caller.session, person, token, caller.session.ends_at)
 
     async def _confirm(self, id: Id, generation: int) -> None:
@@ -102,18 +110,20 @@ class Sessions:
         for _ in range(RACES):
             now = self._t.clock.now()
             state = await sessions.chain(self._t.db, shown.session_id)
-            if state is None or state.door != door.name or state.seed is None:
+            if state is None or state.session.door != door.name or state.seed is None:
                 raise refusals.BadRefreshToken
             self._check_mac(door, shown, state.seed)
             # Status first: it ends the session too, and whoever held a good token is told the reason that helps.
-            account = await accounts.by_id(self._t.db, state.account)
-            if account is None or account.status != "active":
-                raise refusals.NotActive(account.status if account else "deleted")
+            if state.account.status != "active":
+                raise refusals.NotActive(state.account.status)
             _refuse_dead(state, now)
-            generation = await self._move(door, shown, state, client, now)
-            if generation is not None:
-                person = await accounts.person(self._t.db, account)
-                return await self._refreshed(door, shown.session_id, generation, person)
+            child = await self._move(door, shown, state, client, now)
+            if child is not None:
+                person = await self._t.people.of(state.account)
+                token, ends_at = client_token(self._t, door, child.session, person, "")
+                key = self._t.keys().by_id(door.chain_use, child.key_id)
+                refresh = chain.derive(key, child.session.id, child.session.generation, state.seed)
+                return SignedIn(child.session, person, token, ends_at, refresh)
         raise refusals.Busy(1)
 
     def _check_mac(self, door: Door, shown: chain.RefreshToken, seed: bytes) -> None:
@@ -127,53 +137,45 @@ class Sessions:
 
     async def _move(
         self, door: Door, shown: chain.RefreshToken, state: Chain, client: Client, now: Millis
-    ) -> int | None:
-        """Do what the judgement says; return the generation to hand out, or None when another call was faster."""
-        here = client_print(client)
+    ) -> _Child | None:
+        """Do what the judgement says; return what to hand out, or None when another call was faster."""
+        session, here = state.session, client_print(client)
         verdict = chain.judge(_judged(state), shown.generation, now, here.hex(), "")
         if isinstance(verdict, chain.Rotate):
             key_id = self._t.keys().current(door.chain_use).id
             idle_until = None if state.idle is None else now + state.idle
             moved = await self._t.db.transaction(
                 lambda tx: sessions.rotate(
-                    tx, shown.session_id, state.generation, now, client=here, odd_retries=verdict.after.odd_bits,
+                    tx, session.id, session.generation, now, client=here, odd_retries=verdict.after.odd_bits,
                     key_id=key_id, idle_until=idle_until,
                 )
             )  # fmt: skip
-            return state.generation + 1 if moved else None
-        if isinstance(verdict, chain.SameChild):
-            if verdict.odd:
-                still = await self._t.db.transaction(
-                    lambda tx: sessions.mark_odd(tx, shown.session_id, state.generation, verdict.odd_bits)
-                )
-                return state.generation if still else None
-            return state.generation
+            after = replace(
+                session, generation=session.generation + 1, confirmed_generation=session.generation,
+                idle_until=idle_until, seen_at=now,
+            )  # fmt: skip
+            return _Child(after, key_id) if moved else None
+        if isinstance(verdict, chain.SameChild) and state.key_id is not None:
+            still = not verdict.odd or await self._t.db.transaction(
+                lambda tx: sessions.mark_odd(tx, session.id, session.generation, verdict.odd_bits)
+            )
+            return _Child(session, state.key_id) if still else None
         if isinstance(verdict, chain.Theft):
-            await self._end_stolen(door, shown.session_id, state.account, client, verdict.reason)
+            await self._end_stolen(door, session, client, verdict.reason)
             raise refusals.ChainStolen
         raise refusals.BadRefreshToken
 
-    async def _end_stolen(self, door: Door, id: Id, account: Id, client: Client, reason: str) -> None:
+    async def _end_stolen(self, door: Door, session: Session, client: Client, reason: str) -> None:
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> None:
-            if await sessions.end(tx, id, "theft", now):
+            if await sessions.end(tx, session.id, "theft", now):
                 await events.record(
-                    tx, "chain_stolen", now, client=client, account=account, session=id, door=door.name, reason=reason
-                )
+                    tx, "chain_stolen", now, client=client, account=session.account, session=session.id,
+                    door=door.name, reason=reason,
+                )  # fmt: skip
 
         await self._t.db.transaction(fn)
-
-    async def _refreshed(self, door: Door, id: Id, generation: int, person: Person) -> SignedIn:
-        now = self._t.clock.now()
-        caller = await sessions.caller_by_id(self._t.db, id, now)
-        state = await sessions.chain(self._t.db, id)
-        if caller is None or state is None or state.seed is None or state.key_id is None:
-            raise refusals.BadRefreshToken
-        session = replace(caller.session, generation=generation)
-        token, ends_at = client_token(self._t, door, session, person, "")
-        key = self._t.keys().by_id(door.chain_use, state.key_id)
-        return SignedIn(session, person, token, ends_at, chain.derive(key, id, generation, state.seed))
 
     # ------------------------------------------------------------ listing and ending
 
@@ -200,7 +202,7 @@ class Sessions:
         shown = chain.parse(token)
         now = self._t.clock.now()
         state = await sessions.chain(self._t.db, shown.session_id) if shown else None
-        if shown is None or state is None or state.door != door.name or state.seed is None:
+        if shown is None or state is None or state.session.door != door.name or state.seed is None:
             return False
         try:
             self._check_mac(door, shown, state.seed)
@@ -211,7 +213,7 @@ class Sessions:
             ended = await sessions.end(tx, shown.session_id, "signed_out", now)
             if ended:
                 await events.record(
-                    tx, "signed_out", now, client=client, account=state.account, session=shown.session_id,
+                    tx, "signed_out", now, client=client, account=state.session.account, session=shown.session_id,
                     door=door.name,
                 )  # fmt: skip
             return ended
@@ -277,14 +279,22 @@ class Sessions:
 
         return await self._t.db.transaction(fn)
 
-    async def end_by_operator(self, id: Id) -> bool:
-        """End one session by its id, whoever owns it: what an operator does; tell whether it was live."""
+    async def end_by_operator(self, id: Id, *, of: Account | None = None) -> bool:
+        """End one session by its id, of one account or whoever owns it: what an operator does; tell whether it was
+        live.
+        """
         now = self._t.clock.now()
+        found = await sessions.caller_by_id(self._t.db, id, now)
+        if found is None or (of is not None and found.account.id != of.id):
+            return False
 
         async def fn(tx: Tx) -> bool:
             ended = await sessions.end(tx, id, "operator", now)
             if ended:
-                await events.record(tx, "sessions_ended", now, session=id, why="operator", number="1")
+                await events.record(
+                    tx, "sessions_ended", now, account=found.account.id, session=id, door=found.session.door,
+                    why="operator", number="1",
+                )  # fmt: skip
             return ended
 
         return await self._t.db.transaction(fn)
@@ -302,16 +312,18 @@ def _answers(door: Door, use: str, caller: Caller) -> bool:
 
 
 def _refuse_dead(state: Chain, now: Millis) -> None:
+    session = state.session
     if state.ended_at is not None:
         raise refusals.BadRefreshToken
-    if (state.ends_at or now + 1) <= now or (state.idle_until or now + 1) <= now:
+    if (session.ends_at or now + 1) <= now or (session.idle_until or now + 1) <= now:
         raise refusals.RefreshTokenExpired
 
 
 def _judged(state: Chain) -> chain.ChainState:
+    session = state.session
     return chain.ChainState(
-        state.generation,
-        state.confirmed_generation,
+        session.generation,
+        session.confirmed_generation,
         state.rotated_at,
         state.odd_retries,
         (state.rotated_client or b"").hex(),

@@ -24,6 +24,7 @@ from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool
 from dragoman.core.keys import KeySet
 from dragoman.core.limits import Lane, Limits, lane_of
+from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random, new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import Code
@@ -63,6 +64,7 @@ class Tools(Struct):
     clock: Clock
     random: Random
     pool: HashPool
+    people: People
     tokens: Tokens
     keys: Callable[[], KeySet]
     limits: Limits

@@ -9,10 +9,9 @@ from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
 
 ACCOUNT_COLUMNS = """
     a.id, a.organization, a.kind, a.status, a.administrator, a.root, a.parent, a.first_name, a.last_name,
-    a.display_name, a.auth_epoch, a.first_verified_at, a.created_at, a.updated_at, a.signed_in_at, a.rank,
+    a.display_name, a.auth_epoch, a.facts, a.first_verified_at, a.created_at, a.updated_at, a.signed_in_at, a.rank,
     o.is_default, o.business
 """
-ACCOUNT_WIDTH = 18
 
 _BY_ID = Statement(
     f"select {ACCOUNT_COLUMNS} from account a join organization o on o.id = a.organization where a.id = :id",
@@ -30,7 +29,7 @@ _BY_ALIAS = Statement(
 _FACTS = Statement(
     """select 1, kind, shown, state, is_primary from identifier where account = :account
        union all select 2, system, value, '', 0 from alias where account = :account
-       union all select 3, kind, '', '', 0 from credential where account = :account
+       union all select 3, kind, '', '', initial from credential where account = :account
        union all select 3, 'recovery', '', '', 0 from account
          where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)""",
     hot=True,
@@ -65,6 +64,7 @@ _SET_STATUS = Statement(
 _SET_NAMES = Statement(
     "update account set first_name = :first_name, last_name = :last_name, updated_at = :now where id = :id"
 )
+_CHANGED = Statement("update account set facts = facts + 1 where id = :id", hot=True)
 _RAISE_EPOCH = Statement("update account set auth_epoch = auth_epoch + 1, updated_at = :now where id = :id", hot=True)
 _SIGNED_IN = Statement("update account set signed_in_at = :now where id = :id", hot=True)
 _INSERT_ORGANIZATION = Statement(
@@ -87,11 +87,11 @@ def account_of(row: Row) -> Account:
     """Read the columns of ACCOUNT_COLUMNS."""
     (
         id_, organization, kind, status, administrator, root, parent, first_name, last_name, display_name, epoch,
-        first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business,
+        facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business,
     ) = row  # fmt: skip
     return Account(
         id_, organization, kind, status, administrator == 1, root == 1, parent, first_name, last_name, display_name,
-        epoch, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default == 1, business == 1,
+        epoch, facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default == 1, business == 1,
     )  # fmt: skip
 
 
@@ -114,10 +114,11 @@ async def by_alias(db: Reader, system: str, value: str) -> Account | None:
 
 
 async def person(db: Reader, account: Account) -> Person:
-    """Return the account with all that a dialect shows of it, in one read."""
+    """Return the account with all that a dialect shows of it, in one read. Good while `account.facts` stays."""
     identifiers: list[Identifier] = []
     aliases: dict[str, str] = {}
     factors: set[str] = set()
+    initial = False
     for what, kind, shown, state, primary in await db.all(_FACTS, account=account.id):
         if what == 1:
             identifiers.append(Identifier(cast("IdentifierKind", kind), shown, state, primary == 1))
@@ -125,8 +126,11 @@ async def person(db: Reader, account: Account) -> Person:
             aliases[kind] = shown
         else:
             factors.add(kind)
+            initial = initial or (kind == "password" and primary == 1)
     identifiers.sort(key=lambda i: not i.primary)
-    return Person(account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors)
+    return Person(
+        account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors, initial
+    )
 
 
 async def page(db: Engine, after: Id = b"") -> list[Account]:
@@ -154,6 +158,11 @@ async def insert(tx: Tx, account: Account) -> None:
     )
 
 
+async def changed(tx: Tx, account: Id) -> None:
+    """Say that what `person` returns is different now. Every write of this folder that changes it calls this."""
+    await tx.run(_CHANGED, id=account)
+
+
 async def insert_identifier(tx: Tx, account: Id, identifier: Identifier, folded: str, now: Millis) -> None:
     """Give the account a name. Raises ConstraintViolated when another account has it."""
     await tx.run(
@@ -167,16 +176,19 @@ async def insert_identifier(tx: Tx, account: Id, identifier: Identifier, folded:
         now=now,
         account=account,
     )
+    await changed(tx, account)
 
 
 async def rename(tx: Tx, account: Id, folded: str, shown: str) -> None:
     """Change the username. Raises ConstraintViolated when another account has it."""
     await tx.run(_RENAME, account=account, folded=folded, shown=shown)
+    await changed(tx, account)
 
 
 async def insert_alias(tx: Tx, account: Id, system: str, value: str) -> None:
     """Record what another system calls the account."""
     await tx.run(_INSERT_ALIAS, system=system, value=value, account=account)
+    await changed(tx, account)
 
 
 async def next_number(tx: Tx, name: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from dragoman.model import Id, Millis
+from dragoman.storage.accounts import changed
 from dragoman.storage.engine import Engine, Reader, Statement, Tx
 from dragoman.storage.sealing import Sealer, where
 
@@ -97,6 +98,7 @@ async def put(
         _PUT, account=account, kind=kind, scheme=scheme, sealed=sealed, now=now,
         initial=int(dies_at is not None), dies_at=dies_at,
     )  # fmt: skip
+    await changed(tx, account)
 
 
 async def rehash(tx: Tx, account: Id, *, version: int, old: bytes, scheme: str, sealed: bytes) -> bool:
@@ -112,7 +114,9 @@ async def saw_digest(tx: Tx, account: Id) -> None:
 
 async def drop(tx: Tx, account: Id, kind: str) -> bool:
     """Remove a credential; tell whether there was one."""
-    return await tx.run(_DROP, account=account, kind=kind) == 1
+    dropped = await tx.run(_DROP, account=account, kind=kind) == 1
+    await changed(tx, account)
+    return dropped
 
 
 async def use_step(tx: Tx, account: Id, step: int, client: bytes, now: Millis) -> bool:
@@ -141,11 +145,15 @@ async def put_recovery_codes(tx: Tx, account: Id, macs: tuple[bytes, ...]) -> No
     await tx.run(_DROP_CODES, account=account)
     for mac in macs:
         await tx.run(_PUT_CODE, account=account, mac=mac)
+    await changed(tx, account)
 
 
 async def use_recovery_code(tx: Tx, account: Id, mac: bytes, now: Millis) -> bool:
     """Use a recovery code up; tell whether it was there and unused."""
-    return await tx.run(_USE_CODE, account=account, mac=mac, now=now) == 1
+    used = await tx.run(_USE_CODE, account=account, mac=mac, now=now) == 1
+    if used:
+        await changed(tx, account)
+    return used
 
 
 async def recovery_codes_left(db: Reader, account: Id) -> int:

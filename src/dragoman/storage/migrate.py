@@ -11,12 +11,18 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
+from alembic.util import CommandError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from dragoman.storage.postgres_errors import DRIVER_ERRORS, cannot_open
 from dragoman.storage.sqlite_file import WriterLock, prepare_files
 
 LOCK_SECONDS = 60.0
 _LOCK_KEY = 0x647261676F
+
+
+class CannotMigrate(Exception):
+    """The database cannot be brought to this schema. The text says why and what to do."""
 
 
 def _config(connection: sa.Connection) -> Config:
@@ -27,7 +33,10 @@ def _config(connection: sa.Connection) -> Config:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    command.upgrade(_config(connection), "head")
+    try:
+        command.upgrade(_config(connection), "head")
+    except CommandError as why:
+        raise CannotMigrate(f"the schema is not one this version knows; run a newer Dragoman ({why})") from None
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _record: object) -> None:
@@ -57,12 +66,23 @@ def migrate_sqlite(path: Path) -> None:
         lock.close()
 
 
+async def _reach(engine: AsyncEngine, dsn: str) -> None:
+    try:
+        async with engine.connect():
+            pass
+    except sa.exc.DBAPIError as error:
+        raise cannot_open(dsn, error.orig or error) from None
+    except (*DRIVER_ERRORS, ValueError) as error:
+        raise cannot_open(dsn, error) from None
+
+
 def migrate_postgres(dsn: str) -> None:
     """Bring the PostgreSQL database to the newest schema; of several at once one works and the others wait."""
 
     async def run() -> None:
         engine = create_async_engine(re.sub(r"^postgres(ql)?://", "postgresql+asyncpg://", dsn))
         try:
+            await _reach(engine, dsn)
             async with engine.begin() as connection:
                 await connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
                 await connection.run_sync(_upgrade)

@@ -81,6 +81,7 @@ account = _table(
     _text("last_name"),
     _text("display_name", null=True),
     _number("auth_epoch", 0),
+    _number("facts", 0),
     _number("first_verified_at", null=True),
     _number("created_at"),
     _number("updated_at"),

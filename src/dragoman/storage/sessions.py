@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from dragoman.model import Caller, Grant, Id, Millis, Session
+from dragoman.model import Account, Caller, Grant, Id, Millis, Session
 from dragoman.storage.accounts import ACCOUNT_COLUMNS, account_of
 from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
 from dragoman.storage.sealing import Sealer, where
@@ -68,10 +68,12 @@ _END_ALL = Statement(
     "update session set ended_at = :now, ended_why = :why where account = :account and ended_at is null"
 )
 _CHAIN = Statement(
-    """select account, organization, door, idle, idle_until, ends_at, generation, confirmed_generation, rotated_at,
-         rotated_client, odd_retries, key_id, seed, ended_at from session where id = :id""",
+    f"""select {_COLUMNS}, s.idle, s.rotated_at, s.rotated_client, s.odd_retries, s.key_id, s.seed, s.ended_at,
+          {ACCOUNT_COLUMNS} from session s join account a on a.id = s.account
+        join organization o on o.id = a.organization where s.id = :id""",
     hot=True,
 )
+_CHAIN_WIDTH = _WIDTH + 7
 _ROTATE = Statement(
     """update session set generation = generation + 1, confirmed_generation = :generation, rotated_at = :now,
          rotated_client = :client, odd_retries = :odd_retries, key_id = :key_id, idle_until = :idle_until,
@@ -107,16 +109,11 @@ _COUNT = Statement(f"select count(*) from session s where {_LIVE}")
 
 
 class Chain(Struct, frozen=True, gc=False):
-    """What the row of a session says of its refresh chain (decision 19)."""
+    """A session with what its row says of its refresh chain, and its account (decision 19)."""
 
-    account: Id
-    organization: Id
-    door: str
+    session: Session
+    account: Account
     idle: Millis | None
-    idle_until: Millis | None
-    ends_at: Millis | None
-    generation: int
-    confirmed_generation: int
     rotated_at: Millis
     rotated_client: bytes | None
     odd_retries: int
@@ -198,9 +195,11 @@ async def end_all(tx: Tx, account: Id, why: str, now: Millis) -> int:
 
 
 async def chain(db: Reader, id: Id) -> Chain | None:
-    """Return the state of a session's refresh chain, live or not."""
+    """Return a session with the state of its refresh chain, live or not, and its account: one read."""
     row = await db.one(_CHAIN, id=id)
-    return Chain(*row) if row else None
+    if row is None:
+        return None
+    return Chain(Session(*row[:_WIDTH]), account_of(row[_CHAIN_WIDTH:]), *row[_WIDTH:_CHAIN_WIDTH])
 
 
 async def rotate(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import jsonschema
 import pytest
 
 from dragoman.app import gateway
@@ -139,6 +140,31 @@ def test_the_document_describes_every_operation_with_closed_answers() -> None:
         schema = shown["components"]["schemas"][name]
         assert schema["properties"]
         assert schema["additionalProperties"] is False
+
+
+async def test_answers_fit_the_document(house: House) -> None:
+    shown = document(DIALECT)
+
+    def fits(answer: httpx2.Response, method: str, path: str) -> None:
+        responses = shown["paths"][path][method]["responses"]
+        media = responses.get(str(answer.status_code), responses["default"])["content"]["application/json"]
+        jsonschema.validate(answer.json(), {**media["schema"], "components": shown["components"]})
+
+    totp = await house.enrol_totp(await house.ada(administrator=True))
+    login = {"user": "ada", "password": PASSWORD}
+    answer = await house.post("/api/v1/login", json={**login, "code": totp.code()})
+    headers = {"X-Auth-Token": answer.json()["data"]["authToken"], "X-User-Id": answer.json()["data"]["userId"]}
+    fits(answer, "post", "/api/v1/login")
+    for body in (login, {**login, "code": "1"}, {**login, "password": "wrong"}, {}):
+        refused = await house.post("/api/v1/login", json=body)
+        assert refused.status_code == 401
+        fits(refused, "post", "/api/v1/login")
+    for path in ("/api/v1/me", "/api/info", "/api/v1/info", "/api/v1/settings.public", "/api/v1/settings.oauth"):
+        fits(await house.get(path, headers=headers), "get", path)
+        fits(await house.get(path), "get", path)
+    fits(await house.get("/api/v1/settings.public?count=x"), "get", "/api/v1/settings.public")
+    fits(await house.post("/api/v1/logout", headers=headers), "post", "/api/v1/logout")
+    fits(await house.post("/api/v1/logout", headers=headers), "post", "/api/v1/logout")
 
 
 def test_the_example_works_as_pasted(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from dragoman.model import Millis, Person, Session, SignedIn
+from dragoman.model import Id, Millis, Person, Session, SignedIn
 
 UserStatus = Literal["anonymous", "pending", "active", "suspended"]
 ClientType = Literal["browser", "mobile", "bot", "other"]
@@ -97,7 +97,18 @@ class SignOutAnswer(Struct, frozen=True, rename="kebab"):
 
 def time_text(at: Millis) -> str:
     """Return a moment as RFC 3339 in UTC, whole seconds, `2025-06-20T10:52:53Z`."""
-    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second_text(at // 1000)
+
+
+@lru_cache(maxsize=4096)
+def _second_text(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def uuid_text(id: Id) -> str:
+    """Return an id as a UUID in text."""
+    text = id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def signed_in(outcome: SignedIn, current_user: str | None, ret_url: str | None) -> SignInAnswer:
@@ -131,7 +142,7 @@ def is_client(session: Session) -> bool:
 def _item(session: Session) -> SessionItem:
     ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
     return SessionItem(
-        id=str(uuid.UUID(bytes=session.id)),
+        id=uuid_text(session.id),
         created=time_text(session.created_at),
         expire=time_text(min(ends)) if ends else UNSET,
         remote_ip=session.address or UNSET,
@@ -144,6 +155,7 @@ _BOT = re.compile(r"bot\b|crawl|spider|slurp", re.IGNORECASE)
 _MOBILE = re.compile(r"mobile|android|iphone|ipad|okhttp|dart|cfnetwork", re.IGNORECASE)
 
 
+@lru_cache(maxsize=4096)
 def client_type(user_agent: str) -> ClientType:
     """Guess what a client is from its user agent: the documents name the field and no values (point 35)."""
     if _BOT.search(user_agent):

@@ -73,8 +73,12 @@ def site_of(call: Call) -> str:
     """
     if configured := here(call).config.site_url:
         return configured.rstrip("/")
-    host = call.header("host") or ""
-    return f"{call.scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
+    return _site(call.scheme, call.header("host") or "")
+
+
+@lru_cache(maxsize=256)
+def _site(scheme: str, host: str) -> str:
+    return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
 def settings(query: SettingsQuery, site: str, house: Id) -> PublicSettings:

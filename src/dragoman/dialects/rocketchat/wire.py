@@ -189,6 +189,7 @@ class Me(Struct, frozen=True, rename="camel", kw_only=True):
     active: bool
     is_o_auth_user: bool = msgspec.field(name="isOAuthUser")
     services: Services
+    require_password_change: bool | UnsetType
     created_at: str
     last_login: str | UnsetType
     updated_at: str = msgspec.field(name="_updatedAt")
@@ -250,6 +251,9 @@ def time_of(at: Millis) -> str:
     return (_EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+_quoted = lru_cache(maxsize=4096)(quote)
+
+
 def me(
     person: Person, site: str, kind: Callable[..., _Shown], *, last_login: Millis | None = None, **more: Any
 ) -> _Shown:
@@ -270,12 +274,13 @@ def me(
         email=next((each.address for each in emails if each.verified), UNSET),
         status="offline",
         status_connection="offline",
-        avatar_url=f"{site}/avatar/{quote(username)}",
+        avatar_url=f"{site}/avatar/{_quoted(username)}",
         settings=_SETTINGS,
         roles=("admin",) if account.administrator else ("user",),
         active=account.status == "active",
         is_o_auth_user=False,
         services=(_WITH_TOTP if "totp" in person.factors else _WITHOUT_TOTP)[person.has_password],
+        require_password_change=True if person.initial_password else UNSET,
         created_at=time_of(account.created_at),
         last_login=time_of(seen) if seen else UNSET,
         updated_at=time_of(account.updated_at),

@@ -98,6 +98,7 @@ def upgrade() -> None:
         sa.Column("last_name", sa.Text(), nullable=False),
         sa.Column("display_name", sa.Text(), nullable=True),
         sa.Column("auth_epoch", NUMBER, server_default="0", autoincrement=False, nullable=False),
+        sa.Column("facts", NUMBER, server_default="0", autoincrement=False, nullable=False),
         sa.Column("first_verified_at", NUMBER, autoincrement=False, nullable=True),
         sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
         sa.Column("updated_at", NUMBER, autoincrement=False, nullable=False),

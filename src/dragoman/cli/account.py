@@ -1,0 +1,321 @@
+"""`dragoman account`: what an operator does to accounts."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dragoman.cli.given import json_option, where_options
+from dragoman.cli.passwords import given_password, password_options
+from dragoman.cli.show import as_json as print_json
+from dragoman.cli.show import facts, plain, say, stamp, table, when
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from dragoman.core import Core
+    from dragoman.model import Account, Person
+
+
+@click.group(short_help="Add, show and change accounts.")
+@where_options
+def account() -> None:
+    """Add, show and change accounts.
+
+    ACCOUNT is any identifier or alias: an e-mail address, a username, a phone number, an id, the name another system
+    knows. Where several accounts answer to it, say which: `email:...`, `username:...`, `phone:...`, `id:...`,
+    `rocketchat:...`, `probe:1`, `pocketm8:...`.
+    """
+
+
+@account.command()
+@where_options
+@json_option
+@click.option("--email", help="E-mail address.")
+@click.option("--username", help="Made from the address or the name when it is left out.")
+@click.option("--first-name", default="")
+@click.option("--last-name", default="")
+@click.option("--role", type=click.Choice(["admin", "user"]), default="user", show_default=True)
+@click.option("--verified", is_flag=True, help="The address counts as verified.")
+@click.option("--phone", help="Phone number in E.164 form, +14155550100.")
+@click.option("--kind", type=click.Choice(["person", "bot"]), default="person", show_default=True)
+@click.option("--organization", metavar="NAME", help="Made where there is none.  [default: Default]")
+@password_options
+def add(as_json: bool, role: str, organization: str | None, **given: Any) -> None:
+    """Add an account."""
+    from dragoman.cli.running import with_core
+    from dragoman.core.accounts import NewAccount
+    from dragoman.model import Password
+
+    if given["email"] is None and given["username"] is None:
+        raise click.UsageError("give --email, --username, or both")
+    text, drawn = given_password(given.pop("password_stdin"), given.pop("generate_password"))
+    allow_weak, initial = given.pop("allow_weak"), given.pop("initial")
+
+    async def work(core: Core) -> Person:
+        place = await core.accounts.organization(organization) if organization is not None else None
+        wanted = NewAccount(administrator=role == "admin", organization=place, **given)
+        return await core.accounts.add(wanted, Password.from_plain(text), allow_weak=allow_weak, initial=initial)
+
+    person = with_core(work)
+    if as_json:
+        print_json(described(person) | ({"password": text} if drawn else {}))
+        return
+    say(f"added {person.username} ({_uuid(person.account.id)})")
+    if drawn:
+        click.echo(f"password: {text}")
+
+
+@account.command("list")
+@where_options
+@json_option
+def list_(as_json: bool) -> None:
+    """List all accounts in order of creation."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> list[Person]:
+        return [await core.accounts.person(account) async for account in _all(core)]
+
+    people = with_core(work)
+    if as_json:
+        print_json([described(person) for person in people])
+        return
+    table(
+        ("id", "username", "e-mail", "name", "role", "status", "added"),
+        (
+            (_uuid(p.account.id), p.username, p.email, p.name, _role(p.account), p.account.status,
+             when(p.account.created_at))
+            for p in people
+        ),
+    )  # fmt: skip
+
+
+@account.command()
+@where_options
+@json_option
+@click.argument("account")
+def show(account: str, as_json: bool) -> None:
+    """Show everything about one account but its secrets."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> tuple[Person, int]:
+        found = await core.accounts.named(account)
+        return await core.accounts.person(found), len(await core.sessions.list_own(found.id))
+
+    person, sessions = with_core(work)
+    if as_json:
+        print_json(described(person) | {"sessions": sessions})
+        return
+    held = person.account
+    facts(
+        [
+            ("id", _uuid(held.id)),
+            ("username", person.username),
+            ("name", person.name),
+            *((i.kind, f"{i.shown} ({i.state})") for i in person.identifiers if i.kind != "username"),
+            *((f"{system} alias", value) for system, value in person.aliases.items()),
+            ("kind", held.kind),
+            ("role", _role(held)),
+            ("status", held.status),
+            ("organization", f"{_uuid(held.organization)}{' (Default)' if held.default_organization else ''}"),
+            ("rank", held.rank),
+            ("password", "set" if person.has_password else "none"),
+            ("second factors", ", ".join(sorted(person.factors)) or "none"),
+            ("sessions", sessions),
+            ("first verified", when(held.first_verified_at)),
+            ("last sign-in", when(held.signed_in_at)),
+            ("added", when(held.created_at)),
+        ]
+    )
+
+
+@account.command()
+@where_options
+@click.argument("account")
+@click.argument("username")
+def rename(account: str, username: str) -> None:
+    """Change the username."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.accounts.rename(await core.accounts.named(account), username)
+
+    with_core(work)
+    say(f"{account} has the username {username}")
+
+
+@account.command("set-password")
+@where_options
+@json_option
+@click.argument("account")
+@password_options
+def set_password(account: str, as_json: bool, **given: bool) -> None:
+    """Set the password on behalf of the owner. Ends every session and key of the account."""
+    from dragoman.cli.running import with_core
+    from dragoman.model import Password
+
+    text, drawn = given_password(given["password_stdin"], given["generate_password"])
+
+    async def work(core: Core) -> Person:
+        found = await core.accounts.named(account)
+        password = Password.from_plain(text)
+        await core.accounts.set_password(
+            found, password, initial=given["initial"], allow_weak=given["allow_weak"]
+        )  # fmt: skip
+        return await core.accounts.person(found)
+
+    person = with_core(work)
+    if as_json:
+        print_json({"id": _uuid(person.account.id)} | ({"password": text} if drawn else {}))
+        return
+    say(f"{person.username} has a new password; every session and key ended")
+    if drawn:
+        click.echo(f"password: {text}")
+
+
+@account.command("set-status")
+@where_options
+@click.argument("account")
+@click.argument("status", type=click.Choice(["active", "deactivated", "suspended"]))
+def set_status(account: str, status: Any) -> None:
+    """Change the status. Whatever is not active ends every session and key."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.accounts.set_status(await core.accounts.named(account), status)
+
+    with_core(work)
+    say(f"{account} is {status}")
+
+
+@account.command()
+@where_options
+@click.argument("account")
+def unlock(account: str) -> None:
+    """Forget every failed sign-in counted against the account."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> int:
+        return await core.accounts.unlock(await core.accounts.named(account))
+
+    number = with_core(work)
+    say(f"{account} is unlocked; {number} counters forgotten")
+
+
+@account.command()
+@where_options
+@click.argument("account")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(account: str, yes: bool) -> None:
+    """Delete an account. It is erased after 30 days; until then `set-status ACCOUNT active` brings it back."""
+    from dragoman.cli.running import with_core
+
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {plain(account)}?", abort=True, err=True)
+
+    async def work(core: Core) -> None:
+        await core.accounts.set_status(await core.accounts.named(account), "deleted")
+
+    with_core(work)
+    say(f"{account} is deleted; it is erased in 30 days")
+
+
+# ---------------------------------------------------------------- the second factor
+
+
+@account.group(short_help="Enrol and remove the second factor.")
+@where_options
+def totp() -> None:
+    """Enrol and remove the second factor of an account."""
+
+
+@totp.command()
+@where_options
+@json_option
+@click.argument("account")
+def enable(account: str, as_json: bool) -> None:
+    """Enrol TOTP and print what the owner must be shown once. Ends every client session of the account."""
+    from dragoman.cli.running import with_core
+    from dragoman.core.factors import Enrolled
+
+    async def work(core: Core) -> Enrolled:
+        return await core.factors.enable_totp(await core.accounts.named(account))
+
+    enrolled = with_core(work)
+    codes = [code.reveal() for code in enrolled.recovery_codes]
+    if as_json:
+        print_json({"secret": enrolled.seed.reveal(), "url": enrolled.url.reveal(), "recoveryCodes": codes})
+        return
+    if sys.stdout.isatty():
+        import segno
+
+        segno.make(enrolled.url.reveal(), micro=False).terminal(compact=True)
+    facts([("secret", enrolled.seed.reveal()), ("url", enrolled.url.reveal())])
+    click.echo("recovery codes, each good once:")
+    for code in codes:
+        click.echo(f"  {code}")
+
+
+@totp.command()
+@where_options
+@click.argument("account")
+def disable(account: str) -> None:
+    """Remove TOTP and the recovery codes. Ends every client session of the account."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.factors.disable_totp(await core.accounts.named(account))
+
+    with_core(work)
+    say(f"{account} has no second factor")
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def described(person: Person) -> dict[str, Any]:
+    """Return an account as JSON prints it: stable names, ids as UUID, times in RFC 3339."""
+    held = person.account
+    return {
+        "id": _uuid(held.id),
+        "username": person.username,
+        "email": person.email,
+        "phone": person.phone,
+        "firstName": held.first_name,
+        "lastName": held.last_name,
+        "displayName": held.display_name,
+        "kind": held.kind,
+        "role": _role(held),
+        "status": held.status,
+        "organization": _uuid(held.organization),
+        "rank": held.rank,
+        "identifiers": [
+            {"kind": i.kind, "value": i.shown, "state": i.state, "primary": i.primary} for i in person.identifiers
+        ],
+        "aliases": dict(person.aliases),
+        "factors": sorted(person.factors),
+        "hasPassword": person.has_password,
+        "firstVerifiedAt": stamp(held.first_verified_at),
+        "signedInAt": stamp(held.signed_in_at),
+        "createdAt": stamp(held.created_at),
+    }
+
+
+async def _all(core: Core) -> AsyncIterator[Account]:
+    last = b""
+    while page := await core.accounts.page(last):
+        for found in page:
+            yield found
+        last = page[-1].id
+
+
+def _role(account: Account) -> str:
+    return "admin" if account.administrator else "user"
+
+
+def _uuid(id: bytes) -> str:
+    import uuid
+
+    return str(uuid.UUID(bytes=id))
