@@ -21,7 +21,7 @@ BASE = "http://127.0.0.1:8080"
 def tracked_pages():
     """Return every Markdown file of the repository."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True
+        ["git", "ls-files", "-co", "--exclude-standard", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return [ROOT / line for line in listed.stdout.splitlines()]
 
