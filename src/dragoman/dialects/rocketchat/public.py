@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from msgspec import UNSET
 
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.wire import (
     Build,
     Commit,
