@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import pyotp
@@ -22,10 +23,12 @@ from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
 from dragoman.storage.engine import Engine, Statement
-from dragoman.storage.migrate import migrate_sqlite
+from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from kit.clock import MovableClock
+from kit.engines import postgres_engine, sqlite_engine
+from kit.postgres import Cluster
 
 PASSWORD = "correct horse battery"
 _LIVE = Statement("select door, kind, account from session where ended_at is null order by id")
@@ -149,6 +152,14 @@ async def house_over(
 
 
 @contextlib.asynccontextmanager
+async def sqlite_copy(folder: Path) -> AsyncIterator[SqliteEngine]:
+    """Open a copy of the migrated, empty SQLite database: an engine without a house over it."""
+    shutil.copy(empty_database(), folder / "dragoman.db")
+    async with sqlite_engine(folder) as db:
+        yield db
+
+
+@contextlib.asynccontextmanager
 async def open_house(folder: Path, *, also: Sequence[Dialect] = (), **changes: Any) -> AsyncIterator[House]:
     """Build a house over a fresh SQLite file. `also` are dialects beside those of the application's list."""
     settings = fast_settings(folder, **changes)
@@ -163,4 +174,48 @@ async def open_house(folder: Path, *, also: Sequence[Dialect] = (), **changes: A
         await db.close()
 
 
-__all__ = ["PASSWORD", "House", "Totp", "client", "fast_settings", "house_over", "open_house"]
+async def empty_template(cluster: Cluster) -> str:
+    """Return the name of a migrated, empty PostgreSQL database to copy, made once per cluster."""
+
+    async def build(dsn: str) -> None:
+        await asyncio.to_thread(migrate_postgres, dsn)
+
+    return await cluster.template("dragoman_empty", build)
+
+
+@contextlib.asynccontextmanager
+async def open_house_on_postgres(folder: Path, cluster: Cluster, **changes: Any) -> AsyncIterator[House]:
+    """Build a house over a fresh PostgreSQL database."""
+    settings = fast_settings(folder, **changes)
+    settings.database.parent.mkdir(mode=0o700, parents=True)
+    async with (
+        postgres_engine(cluster, template=await empty_template(cluster)) as db,
+        house_over(db, settings, folder) as house,
+    ):
+        yield house
+        assert await house.sessions_without_event() == 0, "a session came another way than through the gate"
+
+
+@contextlib.asynccontextmanager
+async def open_house_of(
+    kind: Literal["sqlite", "postgres"], folder: Path, cluster: Cluster, **changes: Any
+) -> AsyncIterator[House]:
+    """Build a house over the engine named `kind` (one of kit.engines.ENGINES)."""
+    opened = open_house(folder, **changes) if kind == "sqlite" else open_house_on_postgres(folder, cluster, **changes)
+    async with opened as house:
+        yield house
+
+
+__all__ = [
+    "PASSWORD",
+    "House",
+    "Totp",
+    "client",
+    "empty_template",
+    "fast_settings",
+    "house_over",
+    "open_house",
+    "open_house_of",
+    "open_house_on_postgres",
+    "sqlite_copy",
+]

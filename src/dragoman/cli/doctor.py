@@ -222,8 +222,8 @@ def of_database(settings: Settings) -> list[Finding]:
     """Judge what is stored; a database that does not open is a finding itself."""
     import asyncio
 
+    from dragoman.cli.logs import configure  # isort: skip
     from dragoman import app
-    from dragoman.cli.logs import configure
     from dragoman.core.refusals import of_storage
 
     configure(settings, serving=False)
