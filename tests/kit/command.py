@@ -25,7 +25,11 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def dragoman(
-    *words: str, given: str = "", env: Mapping[str, str] | None = None, cwd: Path | None = None, flags: tuple[str, ...] = ()
+    *words: str,
+    given: str = "",
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    flags: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end; `given` is its standard input, `flags` are Python's."""
     return subprocess.run(

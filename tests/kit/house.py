@@ -14,7 +14,7 @@ from typing import Any, Literal
 import httpx2
 import pyotp
 
-from dragoman.app import core_over, gateway, mounts
+from dragoman.app import core_over, gateway, mounts, open_doors
 from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
 from dragoman.core.ports import SystemRandom
@@ -142,7 +142,7 @@ async def house_over(
     ring = folder / "master.keys"
     sealer = Sealer(Ring.load(ring) if ring.exists() else Ring.create(ring, random), random)
     placed = (*mounts(settings), *(Mount(dialect=dialect) for dialect in also))
-    doors = [m.dialect.door for m in placed if m.dialect.door is not None]
+    doors = open_doors(placed)
     async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
         await core.accounts.set_up(
             NewAccount(email="root@example.com", username="root", administrator=True, root=True, verified=True),
