@@ -44,7 +44,10 @@ class SchemaBehind(NotReady):
 
 
 def mounts(settings: Settings) -> tuple[Mount, ...]:
-    """Return the dialects that are switched on, configured and placed: the one list of dialects."""
+    """Return the dialects, configured and placed: the one list of dialects.
+
+    One that is switched off keeps its paths, where the pages answer: else `/api/v1` would go to whoever owns `/api`.
+    """
     of = settings.dialects
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
@@ -57,10 +60,16 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
     )  # fmt: skip
     return tuple(
-        Mount(dialect=dialect, host=place.host or None, prefix=place.prefix, origins=place.origins)
+        Mount(
+            dialect=dialect, host=place.host or None, prefix=place.prefix, live=place.enabled, origins=place.origins
+        )
         for place, dialect in listed
-        if place.enabled
-    )
+    )  # fmt: skip
+
+
+def open_doors(placed: Iterable[Mount]) -> list[Door]:
+    """Return the doors of the dialects that are switched on."""
+    return [mount.dialect.door for mount in placed if mount.live and mount.dialect.door is not None]
 
 
 def policy(settings: Settings) -> Policy:
@@ -157,7 +166,7 @@ async def opened(
         if not await is_current(db):
             raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
         sealer = await open_sealer(db, settings.key_ring, random, clock)
-        doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
+        doors = open_doors(mounts(settings))
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
             yield core
     finally:

@@ -122,6 +122,8 @@ def _of_dialects(settings: Settings) -> list[Finding]:
 
     found = []
     for mount in app.mounts(settings):
+        if not mount.live:
+            continue
         dialect, door = mount.dialect, mount.dialect.door
         if door is not None and door.tells and not settings.accounts.conceal:
             found.append(

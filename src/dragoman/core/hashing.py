@@ -129,9 +129,13 @@ class HashPool:
         except NoMatch as reason:
             verdict = reason
         job = self._admit(compute, label, lane)
-        await job.future
-        if verdict is not None or stored is None:
-            raise verdict or NoMatch()
+        try:
+            await job.future
+            if verdict is not None or stored is None:
+                raise verdict or NoMatch()
+        except NoMatch as refused:
+            refused.computed = label
+            raise
         return Match(label, hashes.needs_rehash(stored, self.parameters))
 
     async def make(self, password: Password, lane: Lane | None = None) -> str:
@@ -144,18 +148,22 @@ class HashPool:
         job = self._admit(lambda: hashes.make(password.hexdigest, salt, self.parameters), self._label, lane, False)
         return await job.future
 
+    def seconds(self, label: str) -> float:
+        """Return how long this hash form takes to compute here; `slowest_seconds` says how that is found."""
+        own = self._decile(self._label)
+        with self._wake:
+            met = label in self._seconds
+        if met:
+            return self._decile(label)
+        return own * hashes.estimated_seconds(label) / hashes.estimated_seconds(self._label)
+
     def slowest_seconds(self, labels: Iterable[str] = ()) -> float:
         """Return how long the slowest of these hash forms (and the canonical one) takes to compute here.
 
         That is the slot before which no refusal leaves (design 3): the ninth decile of the last 64 computations of the
         form; for a form not yet met its estimate, corrected by how this machine does on the canonical form.
         """
-        own = self._decile(self._label)
-        pace = own / hashes.estimated_seconds(self._label)
-        with self._wake:
-            met = set(self._seconds)
-        known = (self._decile(x) if x in met else hashes.estimated_seconds(x) * pace for x in labels)
-        return max(own, *known, 0.0)
+        return max(self.seconds(label) for label in (self._label, *labels))
 
     @property
     def waiting(self) -> int:

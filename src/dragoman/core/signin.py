@@ -166,7 +166,7 @@ class SignIn:
         """
         look = await self._look(typed, client)
         await self._refuse_when_locked(door, look, client)
-        failure, match = await self._verify(door, look, password)
+        failure, match, computed = await self._verify(door, look, password)
         outcome: SignedIn | Pending | Refusal
         if look.account is not None and look.credential is not None and match is not None:
             seen = password.plain is None and not look.credential.digest_seen
@@ -180,7 +180,7 @@ class SignIn:
         else:
             outcome = await self._keep_failure(door, look, failure, client)
         if isinstance(outcome, Refusal):
-            await self._even_out(look)
+            await self._even_out(computed)
             raise outcome
         return outcome
 
@@ -235,10 +235,10 @@ class SignIn:
             self._t.tally.locked_out(look.lane.scope, door.name, client, account)
             raise refusals.AccountLocked(judged.lane_wait)
 
-    async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None]:
+    async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
         """Verify the password with exactly one hash evaluation, whatever is stored (decision 7).
 
-        Returns why it is refused, with the Match that proves it when it is right.
+        Returns why it is refused, the Match that proves it when it is right, and which form of hash was computed.
         """
         stored: str | None = None
         failure = "wrong_password"
@@ -252,11 +252,12 @@ class SignIn:
             stored = sealed.decode()
         turn = hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
         try:
-            return "", await self._t.pool.verify(stored, password, turn)
-        except hashes.NeedsPlainPassword:
-            return "needs_plain_password", None
-        except hashes.NoMatch:
-            return failure, None
+            match = await self._t.pool.verify(stored, password, turn)
+        except hashes.NeedsPlainPassword as refused:
+            return "needs_plain_password", None, refused.computed
+        except hashes.NoMatch as refused:
+            return failure, None, refused.computed
+        return "", match, match.label
 
     def _handle(self, door: Door, presented: str) -> bytes:
         """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
@@ -488,11 +489,13 @@ class SignIn:
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None
 
-    async def _even_out(self, look: _Look) -> None:
-        """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3)."""
+    async def _even_out(self, computed: str) -> None:
+        """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3).
+
+        `computed` is the form that was computed: an imported hash may be cheaper than ours as well as dearer.
+        """
         pool = self._t.pool
-        own = (look.credential.scheme,) if look.credential else ()
-        await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.slowest_seconds(own)))
+        await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed)))
 
     async def _rehash(self, account: Id, credential: Credential, password: Password) -> None:
         """Rewrite an imported or weak hash in the canonical form, unless it changed meanwhile (decision 28)."""

@@ -44,6 +44,9 @@ _MOST_TEXT = 1024
 class NoMatch(Exception):
     """The password was not accepted against the stored hash."""
 
+    computed: str = ""
+    """Form and cost of the hash that the pool computed before it said so."""
+
 
 class NeedsPlainPassword(NoMatch):
     """A digest cannot verify a hash over the plain password (decision 27). Nothing was computed."""
