@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PYTHONPATH :=
 
-.PHONY: help setup serve test quick check format bench components lock docs clean
+.PHONY: help setup serve dev test quick check format bench components lock docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -13,7 +13,6 @@ setup: ## The environment: .venv with .venv/bin/dragoman
 	@requirements/setup.sh runtime
 
 serve: setup ## Serve on http://127.0.0.1:8080, set up where nothing is there
-	@$(BIN)/python -m compileall -q src/dragoman
 	@exec $(BIN)/dragoman serve
 
 dev:
@@ -31,7 +30,7 @@ quick: dev ## The tests that take no time, in under two minutes
 check: dev ## Linter, formatter, types, import directions, house rules
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
+	$(BIN)/mypy -p dragoman -p kit
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/rules
 
@@ -43,7 +42,7 @@ bench: dev ## The benchmarks, as ratios to fixed baselines
 	$(BIN)/python bench/run.py
 
 docs: dev ## Write docs/reference from the code
-	$(BIN)/python docs/write_reference.py
+	$(BIN)/python docs/generate.py
 
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: dev ## Pin the newest allowed versions of everything
