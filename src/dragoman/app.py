@@ -20,7 +20,7 @@ from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
-from dragoman.http.server import Gateway, House
+from dragoman.http.server import Gateway, House, Log
 from dragoman.settings import Settings
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
@@ -192,15 +192,22 @@ async def core_over(
         pool.close()
 
 
-def gateway(core: Core, settings: Settings, placed: Sequence[Mount], *, lifespan: Lifespan | None = None) -> Gateway:
-    """Build the ASGI application over an open Core."""
+def gateway(
+    core: Core,
+    settings: Settings,
+    placed: Sequence[Mount],
+    *,
+    lifespan: Lifespan | None = None,
+    access_log: Log | None = None,
+) -> Gateway:
+    """Build the ASGI application over an open Core. `access_log` takes a line per request (http.server.Log)."""
     house = House(
         clock=core.clock,
         random=core.random,
         ready=core.ready,
         jwks=core.jwks,
         log=structlog.get_logger("dragoman"),
-        access_log=structlog.get_logger("dragoman.access") if settings.log.access else None,
+        access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         lifespan=lifespan,
     )
