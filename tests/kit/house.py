@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import httpx2
 import pyotp
@@ -84,7 +84,7 @@ class House:
 
     async def request(self, method: str, path: str, *, address: str = "192.0.2.1", **wanted: Any) -> httpx2.Response:
         """Send one request through the ASGI application as if from this network address."""
-        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=True, client=(address, 40000))
+        transport = httpx2.ASGITransport(app=cast("Any", self.app), raise_app_exceptions=True, client=(address, 40000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://dragoman.test") as client:
             return await client.request(method, path, **wanted)
 

@@ -116,4 +116,4 @@ def inherited(handed: str) -> tuple[socket.socket, int]:
 
 def command(arguments: list[str]) -> list[str]:
     """Return the command line of a worker: the same program with the same words."""
-    return [sys.executable, "-m", "dragoman", *arguments]
+    return [sys.executable, "-P", "-m", "dragoman", *arguments]
