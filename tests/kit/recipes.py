@@ -239,12 +239,27 @@ FLASHBACK = (
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
 )
 
-RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK)
+
+def _page(path: str, sent: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("GET", sent)
+
+    return Recipe("web", "GET", path, "", "nothing", send)
+
+
+WEB = (
+    _page("/", "/"),
+    _page("/docs", "/docs"),
+    _page("/docs/{dialect}", "/docs/probe"),
+    _page("/docs/{dialect}/openapi.json", "/docs/probe/openapi.json"),
+    _page("/static/{file}", "/static/style.css"),
+)
+
+RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
 
 
 def declared(house: House) -> list[tuple[str, Operation]]:
     """Return every operation of every dialect and of the pages, with its dialect's name."""
     placed = mounts(house.settings)
-    hosted = pages(placed)
-    dialects = [mount.dialect for mount in placed] + ([hosted] if hosted is not None else [])
+    dialects = [*(mount.dialect for mount in placed), pages(placed)]
     return [(dialect.name, operation) for dialect in dialects for operation in dialect.operations]
