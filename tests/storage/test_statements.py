@@ -42,7 +42,7 @@ VALUES: dict[str, Any] = {
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
     "last_name": "Example", "limit": 10, "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
-    "network": "192.0.2.1/32", "now": NOW, "odd_retries": 3, "old": b"sealed", "organization": ORGANIZATION,
+    "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "odd_retries": 3, "others": 4, "old": b"sealed", "organization": ORGANIZATION,
     "parent": None, "proved_at": NOW, "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
     "scope": "strangers", "sealed": b"sealed", "sealed_token": None, "seed": b"s" * 16, "session": SESSION,
     "shown": "Ada@example.com", "since": 0, "state": "verified", "status": "active", "step": 2, "streak": 100,
