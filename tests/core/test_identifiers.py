@@ -74,8 +74,7 @@ def test_what_is_accepted_can_be_stored_and_found_again(text):
     for kind in ("email", "username", "phone"):
         try:
             shown = check(kind, text)
-        except refusals.BadIdentifier as refused:
-            assert refused.kind == kind
+        except refusals.BadIdentifier:
             continue
         assert storable(shown)
         assert fold(kind, shown) == fold(kind, check(kind, shown))
