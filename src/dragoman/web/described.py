@@ -79,7 +79,7 @@ class Described(Struct, frozen=True):
     groups: tuple[Group, ...]
     errors: tuple[Shape, ...]
     carriers: tuple[str, ...]
-    """Where a token goes, one sentence each."""
+    """Where a token goes, one alternative each."""
 
 
 def described(mount: Mount) -> Described:
@@ -96,8 +96,11 @@ def described(mount: Mount) -> Described:
     for path in whole["paths"].values():
         for shown in path.values():
             errors = errors or reader.shapes(_schema_of(shown["responses"]["default"]))
-    carriers = tuple(dict.fromkeys(_carrier(scheme) for scheme in dialect.security.values()))
-    listed = tuple(Group(title or "Operations", tuple(found)) for title, found in groups.items())
+    needs = (" and ".join(_carrier(dialect.security[name]) for name in together) for together in dialect.security_needs)
+    carriers = tuple(dict.fromkeys(need[:1].upper() + need[1:] for need in needs))
+    listed = tuple(
+        Group(title[:1].upper() + title[1:] or "Operations", tuple(found)) for title, found in groups.items()
+    )
     return Described(listed, errors, carriers)
 
 
@@ -152,8 +155,8 @@ def _schema_of(answer: Schema) -> Schema | None:
 
 def _carrier(scheme: Schema) -> str:
     if scheme.get("type") == "http":
-        return f"Header `Authorization: {str(scheme['scheme']).capitalize()} …`"
-    place = {"header": "Header", "query": "Query parameter", "cookie": "Cookie"}[scheme["in"]]
+        return f"header `Authorization: {str(scheme['scheme']).capitalize()} …`"
+    place = {"header": "header", "query": "query parameter", "cookie": "cookie"}[scheme["in"]]
     return f"{place} `{scheme['name']}`"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +15,18 @@ if TYPE_CHECKING:
 
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8"}
+
+
+async def ready() -> None:
+    """Load the templates where nobody has yet, in a thread: other calls must not wait for a first page."""
+    if not _environment.cache_info().currsize:
+        await asyncio.to_thread(_load)
+
+
+def _load() -> None:
+    environment = _environment()
+    for name in environment.list_templates():
+        environment.get_template(name)
 
 
 def render(template: str, **values: Any) -> bytes:

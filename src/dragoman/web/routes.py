@@ -11,7 +11,7 @@ from dragoman.http.openapi import document_operation
 from dragoman.http.operation import Operation, operation
 from dragoman.web.address import address_of, base_address
 from dragoman.web.described import Described, described
-from dragoman.web.render import files, render
+from dragoman.web.render import files, ready, render
 
 MAKE_ADA = (
     ".venv/bin/dragoman account add --email ada@example.com --username ada --first-name Ada --last-name Example"
@@ -29,6 +29,7 @@ def operations(mounts: Sequence[Mount]) -> tuple[Operation, ...]:
     @operation("GET", "/", access="open", hidden=True)
     async def front(call: Call) -> Answer:
         """List the dialects that are switched on, with a curl line each."""
+        await ready()
         base = base_address(call)
         shown = [(mount.dialect, _example(mount, base)) for mount in mounts]
         return Answer(200, render("front.html", dialects=shown, make_ada=MAKE_ADA, base=base))
@@ -44,6 +45,7 @@ def operations(mounts: Sequence[Mount]) -> tuple[Operation, ...]:
         name = call.path["dialect"]
         if name not in by_name:
             raise NoSuchPath
+        await ready()
         mount = by_name[name]
         if name not in made:
             made[name] = described(mount)
