@@ -30,7 +30,6 @@ PEOPLE = 64
 ENVIRONMENT = {
     "DRAGOMAN_SERVER_TRUSTED_PROXIES": "127.0.0.1/32",
     "DRAGOMAN_ADMIN_PASSWORD": PASSWORD,
-    "DRAGOMAN_LOG_LEVEL": "warning",
 }
 
 
@@ -136,6 +135,17 @@ async def answers_of(port: int, dialect: str, people: range) -> list[dict[str, A
     return found[: len(people)]
 
 
+async def one(port: int, asked: bytes) -> dict[str, Any]:
+    """Send one request and return its JSON answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(asked)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    body = await reader.readexactly(int(head.split(b"content-length:", 1)[1].split(b"\r\n", 1)[0]))
+    writer.close()
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
 class Refreshing:
     """Clients that each keep a refresh token and rotate it without end."""
 
@@ -160,7 +170,7 @@ def add_people(folder: Path) -> None:
     )
 
 
-async def measure(seconds: float, folder: Path) -> list[tuple[str, str, str, bool]]:
+async def measure(seconds: float, folder: Path, only: str) -> list[tuple[str, str, str, bool]]:
     """Run everything; return rows of what, bar, found, met."""
     rows: list[tuple[str, str, str, bool]] = []
     server = Server(folder, 18099)
@@ -177,9 +187,9 @@ async def measure(seconds: float, folder: Path) -> list[tuple[str, str, str, boo
         await asyncio.sleep(1)
         idle = anonymous_mib(pid)
         rows.append(("memory, idle", "≤ 70 MiB", f"{idle:.0f} MiB", idle <= 70))
-        rows += await sign_ins(server.port, pid, seconds)
-        rows += await whoami(server.port, pid, seconds)
-        rows += await refreshes(server.port, pid, seconds)
+        for name, part in (("me", whoami), ("refresh", refreshes), ("sign-in", sign_ins)):
+            if only in ("", name):
+                rows += await part(server.port, pid, seconds)
         after = anonymous_mib(pid)
         bar = 110 + 20 * len(os.sched_getaffinity(0))
         rows.append(("memory, after all that", f"≤ {bar} MiB", f"{after:.0f} MiB", after <= bar))
@@ -214,7 +224,7 @@ async def sign_ins(port: int, pid: int, seconds: float) -> list[tuple[str, str, 
 
 async def whoami(port: int, pid: int, seconds: float) -> list[tuple[str, str, str, bool]]:
     """The authenticated read per dialect against a plain ASGI callable."""
-    tokens = {d: (await answers_of(port, d, range(1)))[0] for d in DIALECTS}
+    tokens = {d: await one(port, login(d, n)) for n, d in enumerate(DIALECTS)}
     plain = subprocess.Popen(
         [sys.executable, str(HERE / "baselines" / "baseline_asgi.py"), "--port", "18098"], stdout=subprocess.PIPE
     )
@@ -277,7 +287,7 @@ async def me_under_refresh(port: int, held: Refreshing, seconds: float) -> Resul
         sys.executable, str(HERE / "pace.py"), str(port), "2000", str(seconds), *held.tokens[:16]
     )
     await asyncio.sleep(0.5)
-    answer = (await answers_of(port, "rocketchat", range(1)))[0]
+    answer = await one(port, login("rocketchat", 0))
     ask = me("rocketchat", answer)
     found = await hammer(port, lambda _: ask, connections=1, seconds=seconds - 1.5)
     await child.wait()
@@ -288,9 +298,10 @@ def main() -> None:
     """Measure and print."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--seconds", type=float, default=6.0, help="length of each load")
+    words.add_argument("--only", default="", choices=("", "me", "refresh", "sign-in"), help="one part alone")
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = asyncio.run(measure(given.seconds, Path(folder)))
+        rows = asyncio.run(measure(given.seconds, Path(folder), given.only))
     table = ["| what | bar | found | |", "| --- | --- | --- | --- |"]
     table += [f"| {what} | {bar} | {found} | {'met' if met else '**missed**'} |" for what, bar, found, met in rows]
     print("\n".join(table))

@@ -20,11 +20,10 @@ from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
-from dragoman.http.server import Gateway, House
+from dragoman.http.server import Gateway, House, Log
 from dragoman.settings import Settings
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
-from dragoman.storage.postgres import PostgresEngine
 from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
@@ -45,7 +44,10 @@ class SchemaBehind(NotReady):
 
 
 def mounts(settings: Settings) -> tuple[Mount, ...]:
-    """Return the dialects that are switched on, configured and placed: the one list of dialects."""
+    """Return the dialects, configured and placed: the one list of dialects.
+
+    One that is switched off keeps its paths, where the pages answer: else `/api/v1` would go to whoever owns `/api`.
+    """
     of = settings.dialects
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
@@ -58,10 +60,16 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
     )  # fmt: skip
     return tuple(
-        Mount(dialect=dialect, host=place.host or None, prefix=place.prefix, origins=place.origins)
+        Mount(
+            dialect=dialect, host=place.host or None, prefix=place.prefix, live=place.enabled, origins=place.origins
+        )
         for place, dialect in listed
-        if place.enabled
-    )
+    )  # fmt: skip
+
+
+def open_doors(placed: Iterable[Mount]) -> list[Door]:
+    """Return the doors of the dialects that are switched on."""
+    return [mount.dialect.door for mount in placed if mount.live and mount.dialect.door is not None]
 
 
 def policy(settings: Settings) -> Policy:
@@ -86,6 +94,8 @@ def policy(settings: Settings) -> Policy:
 async def open_database(settings: Settings, random: Random) -> Engine:
     """Open the configured database. Raises StorageUnavailable."""
     if settings.storage.postgres:
+        from dragoman.storage.postgres import PostgresEngine  # its driver takes long to import
+
         return await PostgresEngine.open(
             settings.storage.postgres,
             max_connections=settings.storage.pool,
@@ -156,7 +166,7 @@ async def opened(
         if not await is_current(db):
             raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
         sealer = await open_sealer(db, settings.key_ring, random, clock)
-        doors = [mount.dialect.door for mount in mounts(settings) if mount.dialect.door is not None]
+        doors = open_doors(mounts(settings))
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
             yield core
     finally:
@@ -182,15 +192,22 @@ async def core_over(
         pool.close()
 
 
-def gateway(core: Core, settings: Settings, placed: Sequence[Mount], *, lifespan: Lifespan | None = None) -> Gateway:
-    """Build the ASGI application over an open Core."""
+def gateway(
+    core: Core,
+    settings: Settings,
+    placed: Sequence[Mount],
+    *,
+    lifespan: Lifespan | None = None,
+    access_log: Log | None = None,
+) -> Gateway:
+    """Build the ASGI application over an open Core. `access_log` takes a line per request (http.server.Log)."""
     house = House(
         clock=core.clock,
         random=core.random,
         ready=core.ready,
         jwks=core.jwks,
         log=structlog.get_logger("dragoman"),
-        access_log=structlog.get_logger("dragoman.access") if settings.log.access else None,
+        access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         lifespan=lifespan,
     )

@@ -184,7 +184,6 @@ async def test_strangers_fill_half_the_queue_and_known_clients_the_rest(make_poo
         assert half == pytest.approx(0.025 / each, abs=2)
         assert whole == pytest.approx(0.05 / each, abs=3)
         assert half < whole < 200
-        assert pool.expected_wait() >= 0.05
     answers = await asyncio.gather(*strangers, *known)
     assert answers.count("Busy") >= 400 - whole
 

@@ -95,7 +95,7 @@ def caller(name: str, kind: Any = "client", proved_at: int = NOW, verified: bool
         id=name.encode().ljust(16, b"."), organization=b"o" * 16, kind="person", status="active", administrator=False,
         root=False, parent=None, first_name=name, last_name="Example", display_name=None, auth_epoch=0,
         first_verified_at=1 if verified else None, created_at=1, updated_at=1, signed_in_at=None, rank=0,
-        default_organization=True, business=False,
+        default_organization=True, business=False, facts=0,
     )  # fmt: skip
     session = Session(
         id=b"s" * 16, account=account.id, organization=account.organization, door="echo", kind=kind, parent=None,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import httpx2
 import pyotp
 
-from dragoman.app import core_over, gateway, mounts
+from dragoman.app import core_over, gateway, mounts, open_doors
 from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
 from dragoman.core.ports import SystemRandom
@@ -22,10 +23,12 @@ from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
 from dragoman.storage.engine import Engine, Statement
-from dragoman.storage.migrate import migrate_sqlite
+from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from kit.clock import MovableClock
+from kit.engines import postgres_engine, sqlite_engine
+from kit.postgres import Cluster
 
 PASSWORD = "correct horse battery"
 _LIVE = Statement("select door, kind, account from session where ended_at is null order by id")
@@ -81,7 +84,7 @@ class House:
 
     async def request(self, method: str, path: str, *, address: str = "192.0.2.1", **wanted: Any) -> httpx2.Response:
         """Send one request through the ASGI application as if from this network address."""
-        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=True, client=(address, 40000))
+        transport = httpx2.ASGITransport(app=cast("Any", self.app), raise_app_exceptions=True, client=(address, 40000))
         async with httpx2.AsyncClient(transport=transport, base_url="http://dragoman.test") as client:
             return await client.request(method, path, **wanted)
 
@@ -139,13 +142,21 @@ async def house_over(
     ring = folder / "master.keys"
     sealer = Sealer(Ring.load(ring) if ring.exists() else Ring.create(ring, random), random)
     placed = (*mounts(settings), *(Mount(dialect=dialect) for dialect in also))
-    doors = [m.dialect.door for m in placed if m.dialect.door is not None]
+    doors = open_doors(placed)
     async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
         await core.accounts.set_up(
             NewAccount(email="root@example.com", username="root", administrator=True, root=True, verified=True),
             Password.from_plain("root's own password"),
         )
         yield House(core, gateway(core, settings, placed), clock, db, settings)
+
+
+@contextlib.asynccontextmanager
+async def sqlite_copy(folder: Path) -> AsyncIterator[SqliteEngine]:
+    """Open a copy of the migrated, empty SQLite database: an engine without a house over it."""
+    shutil.copy(empty_database(), folder / "dragoman.db")
+    async with sqlite_engine(folder) as db:
+        yield db
 
 
 @contextlib.asynccontextmanager
@@ -163,4 +174,48 @@ async def open_house(folder: Path, *, also: Sequence[Dialect] = (), **changes: A
         await db.close()
 
 
-__all__ = ["PASSWORD", "House", "Totp", "client", "fast_settings", "house_over", "open_house"]
+async def empty_template(cluster: Cluster) -> str:
+    """Return the name of a migrated, empty PostgreSQL database to copy, made once per cluster."""
+
+    async def build(dsn: str) -> None:
+        await asyncio.to_thread(migrate_postgres, dsn)
+
+    return await cluster.template("dragoman_empty", build)
+
+
+@contextlib.asynccontextmanager
+async def open_house_on_postgres(folder: Path, cluster: Cluster, **changes: Any) -> AsyncIterator[House]:
+    """Build a house over a fresh PostgreSQL database."""
+    settings = fast_settings(folder, **changes)
+    settings.database.parent.mkdir(mode=0o700, parents=True)
+    async with (
+        postgres_engine(cluster, template=await empty_template(cluster)) as db,
+        house_over(db, settings, folder) as house,
+    ):
+        yield house
+        assert await house.sessions_without_event() == 0, "a session came another way than through the gate"
+
+
+@contextlib.asynccontextmanager
+async def open_house_of(
+    kind: Literal["sqlite", "postgres"], folder: Path, cluster: Cluster, **changes: Any
+) -> AsyncIterator[House]:
+    """Build a house over the engine named `kind` (one of kit.engines.ENGINES)."""
+    opened = open_house(folder, **changes) if kind == "sqlite" else open_house_on_postgres(folder, cluster, **changes)
+    async with opened as house:
+        yield house
+
+
+__all__ = [
+    "PASSWORD",
+    "House",
+    "Totp",
+    "client",
+    "empty_template",
+    "fast_settings",
+    "house_over",
+    "open_house",
+    "open_house_of",
+    "open_house_on_postgres",
+    "sqlite_copy",
+]

@@ -122,6 +122,8 @@ def _of_dialects(settings: Settings) -> list[Finding]:
 
     found = []
     for mount in app.mounts(settings):
+        if not mount.live:
+            continue
         dialect, door = mount.dialect, mount.dialect.door
         if door is not None and door.tells and not settings.accounts.conceal:
             found.append(
@@ -220,8 +222,8 @@ def of_database(settings: Settings) -> list[Finding]:
     """Judge what is stored; a database that does not open is a finding itself."""
     import asyncio
 
+    from dragoman.cli.logs import configure  # isort: skip
     from dragoman import app
-    from dragoman.cli.logs import configure
     from dragoman.core.refusals import of_storage
 
     configure(settings, serving=False)

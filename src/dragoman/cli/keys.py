@@ -56,16 +56,19 @@ def rotate(use: str | None, force: bool) -> None:
     """Make new keys. The old ones are believed until what they made has ended."""
     from dragoman.cli.running import with_core
     from dragoman.core import refusals
+    from dragoman.core.keystore import TooManyKeys
 
-    async def work(core: Core) -> list[str] | None:
+    async def work(core: Core) -> tuple[list[str], str]:
         try:
-            return await core.keystore.rotate(use, force=force)
+            return await core.keystore.rotate(use, force=force), ""
         except refusals.NotFound:
-            return None
+            return [], f"there is no key for {use}; `dragoman keys list` names the uses"
+        except TooManyKeys as why:
+            return [], f"{why}; wait until it is gone, or use --force: those tokens die"
 
-    rotated = with_core(work)
-    if rotated is None:
-        fail(f"there is no key for {use}; `dragoman keys list` names the uses")
+    rotated, reason = with_core(work)
+    if reason:
+        fail(reason)
     say(f"new keys: {', '.join(rotated)}")
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from dragoman import app
+from dragoman.cli.logs import access_log
 from dragoman.cli.prepare import prepared
 from dragoman.core import Core
 from dragoman.http.address import Proxies
@@ -119,7 +120,9 @@ async def serve_here(
     """
     opened = prepared(settings, os.environ) if life is None else app.opened(settings)
     async with opened as core:
-        gateway = app.gateway(core, settings, app.mounts(settings), lifespan=partial(_beating, core))
+        gateway = app.gateway(
+            core, settings, app.mounts(settings), lifespan=partial(_beating, core), access_log=access_log(settings)
+        )
         tls = settings.server.tls_cert
         config = serve_config(
             gateway,

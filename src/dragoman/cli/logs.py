@@ -5,12 +5,23 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 
 from dragoman.cli.show import plain
+
+_rich = sys.modules.get("rich")
+sys.modules["rich"] = None  # type: ignore[assignment]
+try:
+    # structlog would import rich for tracebacks that show local variables. Those hold secrets and are never printed
+    # here, and the import is a tenth of a start.
+    import structlog
+finally:
+    del sys.modules["rich"]
+    if _rich is not None:
+        sys.modules["rich"] = _rich
 
 if TYPE_CHECKING:
     from dragoman.settings import Settings
@@ -22,13 +33,12 @@ _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 def configure(settings: Settings, *, serving: bool) -> None:
     """Send every log line to stderr as the settings say; a command that does not serve tells of warnings only."""
     level = _LEVELS[settings.log.level] if serving else max(_LEVELS[settings.log.level], logging.WARNING)
-    console = settings.log.format == "console" or (settings.log.format == "auto" and sys.stderr.isatty())
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
             structlog.processors.format_exc_info,  # the bare traceback: locals hold secrets
-            *((_escaped, _Coloured()) if console else (_rendered,)),
+            *((_escaped, _Coloured()) if _on_console(settings) else (_rendered,)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *_: _Stderr(),
@@ -49,6 +59,29 @@ class _Stderr:
         sys.stderr.buffer.flush()
 
     debug = info = warning = error = critical = exception = log = msg
+
+
+class _Requests:
+    """Writes one JSON line a request: the same facts as the log library would, at a tenth of its cost."""
+
+    def info(self, event: str, **facts: Any) -> None:
+        """Write a line."""
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251  a line's own time
+        sys.stderr.buffer.write(msgspec.json.encode({"at": at, "level": "info", "event": event, **facts}) + b"\n")
+        sys.stderr.buffer.flush()
+
+    error = info
+
+
+def access_log(settings: Settings) -> Any:
+    """Return what the gateway writes its line per request to, None for no such lines."""
+    if not settings.log.access or _LEVELS[settings.log.level] > _LEVELS["info"]:
+        return None
+    return structlog.get_logger("dragoman.access") if _on_console(settings) else _Requests()
+
+
+def _on_console(settings: Settings) -> bool:
+    return settings.log.format == "console" or (settings.log.format == "auto" and sys.stderr.isatty())
 
 
 class _Coloured:

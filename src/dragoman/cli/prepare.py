@@ -46,7 +46,7 @@ def migrate_in_child(settings: Settings, environment: Mapping[str, str]) -> None
     Raises app.NotReady with what it said when it failed.
     """
     child = subprocess.run(
-        [sys.executable, "-m", "dragoman", "migrate"],
+        [sys.executable, "-P", "-m", "dragoman", "migrate"],
         env={
             **environment,
             "DRAGOMAN_STORAGE_DATA": settings.storage.data,

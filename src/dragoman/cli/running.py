@@ -20,8 +20,8 @@ def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
     A refusal, and whatever keeps Dragoman from opening, ends the program with one line on stderr and exit code 1.
     """
     settings = settings_given()
+    from dragoman.cli.logs import configure  # isort: skip
     from dragoman import app
-    from dragoman.cli.logs import configure
     from dragoman.core.refusals import Refusal, of_storage
 
     configure(settings, serving=False)

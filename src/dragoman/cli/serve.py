@@ -36,10 +36,11 @@ def serve(inherit: str | None, **given: Any) -> None:
     """
     os.umask(0o077)
     settings = settings_given({f"server.{name}": value for name, value in given.items() if value is not None})
-    from dragoman import app
-    from dragoman.cli.logs import configure
+    from dragoman.cli.logs import configure  # first: it decides what the log library imports
 
     configure(settings, serving=True)
+    from dragoman import app
+
     try:
         if inherit is None:
             _refuse_faults(settings)

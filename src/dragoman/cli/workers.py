@@ -95,14 +95,16 @@ class Workers:
         code = 0
         for worker in self._workers:
             try:
-                code = max(code, abs(worker.process.wait(max(0.1, end - time.monotonic()))))
+                ended = worker.process.wait(max(0.1, end - time.monotonic()))
+                if ended not in (0, -signal.SIGTERM):  # by the signal itself: it was still starting
+                    code = 1
             except subprocess.TimeoutExpired:
                 log.error("worker did not stop in time", pid=worker.process.pid)
                 worker.process.kill()
                 worker.process.wait()
                 code = 1
             worker.line.close()
-        return min(code, 1)
+        return code
 
 
 def inherited(handed: str) -> tuple[socket.socket, int]:
@@ -114,4 +116,4 @@ def inherited(handed: str) -> tuple[socket.socket, int]:
 
 def command(arguments: list[str]) -> list[str]:
     """Return the command line of a worker: the same program with the same words."""
-    return [sys.executable, "-m", "dragoman", *arguments]
+    return [sys.executable, "-P", "-m", "dragoman", *arguments]

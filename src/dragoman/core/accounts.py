@@ -6,7 +6,6 @@ import uuid
 from functools import partial
 
 from msgspec import Struct
-from ulid import ULID
 
 from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.credentials import hashes, policy
@@ -339,6 +338,8 @@ def _id_from(text: str) -> Id | None:
         return uuid.UUID(text).bytes
     except ValueError:
         pass
+    from ulid import ULID
+
     try:
         return bytes(ULID.from_str(text.upper()))
     except ValueError:

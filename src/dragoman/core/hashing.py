@@ -170,11 +170,6 @@ class HashPool:
         """How many callers wait for a thread now."""
         return len(self._queue)
 
-    def expected_wait(self) -> float:
-        """Return the seconds that one more caller would wait."""
-        with self._wake:
-            return self._work / self.threads
-
     def close(self) -> None:
         """Let the threads end after what they compute now; whoever still waits is refused."""
         with self._wake:

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import re
 
-import idna
-import phonenumbers
-
 from dragoman.core import refusals
 from dragoman.model import IdentifierKind, Typed
 
@@ -38,6 +35,8 @@ def fold(kind: IdentifierKind, text: str) -> str:
 def _a_label(domain: str) -> str:
     if domain.isascii():
         return domain
+    import idna  # its tables take long to import, and few addresses need them
+
     try:
         return idna.encode(domain, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
@@ -86,6 +85,8 @@ def _check_email(shown: str) -> str:
 
 
 def _check_phone(shown: str) -> str:
+    import phonenumbers  # takes long to import, and few processes check a new number
+
     try:
         number = phonenumbers.parse(fold("phone", shown))
     except phonenumbers.NumberParseException as why:

@@ -21,7 +21,7 @@ async def may_manage(db: Reader, caller: Account, target: Account) -> bool:
     """
     if caller.administrator:
         return True
-    if target.administrator or caller.organization != target.organization:
+    if target.administrator or not may_see(caller, target):
         return False
     if caller.rank >= MANAGER_RANK and caller.rank > target.rank:
         return True

@@ -22,7 +22,6 @@ from dragoman.storage.engine import Tx
 from dragoman.storage.sessions import Chain
 
 SEEN_EVERY: Millis = 5 * 60_000
-FRESH_FOR: Millis = 10 * 60_000
 RACES = 5
 
 
@@ -68,10 +67,6 @@ class Sessions:
         if shown.generation is not None and shown.generation > session.confirmed_generation:
             self._t.background.start(self._confirm(session.id, shown.generation))
         return caller
-
-    def is_fresh(self, session: Session) -> bool:
-        """Tell whether a credential was proved in this session in the last 10 minutes (decision 25)."""
-        return self._t.clock.now() - session.proved_at <= FRESH_FOR
 
     async def resume(self, door: Door, token: str) -> SignedIn:
         """Return the signed-in client of a token it kept: the same token, nothing new, no second factor.
@@ -221,14 +216,18 @@ class Sessions:
         return await self._t.db.transaction(fn)
 
     async def end_one(self, caller: Caller, id: Id, client: Client) -> Session:
-        """End one session of the caller, or of an account the caller manages, and return it.
+        """End one client session of the caller, or of an account the caller manages, and return it.
 
-        Raises NotFound when it is unknown, already ended, or out of the caller's reach: all alike (decision 12).
+        Raises NotFound when it is unknown, already ended, a key, or out of the caller's reach: all alike (decision 12).
         """
         now = self._t.clock.now()
         found = await sessions.caller_by_id(self._t.db, id, now)
-        if found is None or not (
-            found.account.id == caller.account.id or await may_manage(self._t.db, caller.account, found.account)
+        if (
+            found is None
+            or found.session.kind == "key"
+            or not (
+                found.account.id == caller.account.id or await may_manage(self._t.db, caller.account, found.account)
+            )
         ):
             raise refusals.NotFound
 
@@ -244,10 +243,6 @@ class Sessions:
         if not await self._t.db.transaction(fn):
             raise refusals.NotFound
         return found.session
-
-    async def end_others(self, caller: Caller, client: Client) -> int:
-        """End the caller's other client sessions in all dialects; keys stay (table C, "others")."""
-        return await self._end_clients(caller.account, "others", client, keep=caller.session.id)
 
     async def end_clients(self, caller: Caller, client: Client) -> int:
         """End all the caller's client sessions in all dialects, this one too; keys stay (table C, "all")."""

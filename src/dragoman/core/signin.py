@@ -188,7 +188,7 @@ class SignIn:
         """Finish a paused sign-in with a code of its second factor.
 
         `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
-        door's), WrongCode, TooManyCodes, NotActive, NotAdmitted, Unavailable.
+        door's), AccountLocked, NetworkBlocked, WrongCode, TooManyCodes, NotActive, NotAdmitted, Unavailable.
         """
         handle = self._handle(door, presented)
         attempt = await attempts.find(self._t.db, handle)
@@ -199,6 +199,7 @@ class SignIn:
         if account is None or account.auth_epoch != attempt.auth_epoch:
             raise refusals.NoSuchAttempt
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
+        await self._refuse_when_locked(door, _Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
         began = _Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
@@ -323,6 +324,8 @@ class SignIn:
             prepared = await second_factor.prepare(t.db, t.sealer, account, code=code, client=began.client, now=now)
         began = replace(began, now=now, code=prepared, draft=await self._draft(began.door, account, now))
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
+        if isinstance(done, refusals.TooManyCodes):
+            t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
         if isinstance(done, Refusal):
             return done
         if isinstance(done, _Waiting):
@@ -333,12 +336,11 @@ class SignIn:
         """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
         account = await accounts.by_id(tx, began.account.id)
         held = await credentials.find(tx, began.account.id, "password")
-        if began.attempt is None:
-            judged = await self._t.limits.judge(tx, began.lane, began.client, began.account.id, began.now)
-            if judged.network_wait:
-                return refusals.NetworkBlocked(judged.network_wait)
-            if judged.lane_wait:
-                return refusals.AccountLocked(judged.lane_wait)
+        judged = await self._t.limits.judge(tx, began.lane, began.client, began.account.id, began.now)
+        if judged.network_wait:
+            return refusals.NetworkBlocked(judged.network_wait)
+        if judged.lane_wait:
+            return refusals.AccountLocked(judged.lane_wait)
         verified = (began.account.auth_epoch, began.version)
         if account is None or held is None or (account.auth_epoch, held.version) != verified:
             return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
@@ -377,7 +379,6 @@ class SignIn:
         limits, account = self._t.limits, began.account.id
         waiting = await limits.judge_code(tx, began.lane, began.client, began.now)
         if waiting:
-            self._t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
             return refusals.TooManyCodes(waiting)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()

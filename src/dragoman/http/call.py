@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from msgspec import Struct
 from starlette.datastructures import Headers
@@ -17,10 +17,12 @@ from dragoman.model import Caller, Client
 
 if TYPE_CHECKING:
     from dragoman.core import Core
+    from dragoman.core.doors import Door
     from dragoman.http.dialect import Dialect
     from dragoman.http.operation import Operation
 
 Scope = MutableMapping[str, Any]
+C = TypeVar("C")
 SameSite = Literal["lax", "strict", "none"]
 
 _UNFIT = re.compile(r"[^\x20-\x7e\xa0-\xff]")
@@ -86,6 +88,20 @@ class Call:
         if self.caller is None:
             raise RuntimeError("no caller: the operation's access does not promise one")
         return self.caller
+
+    def config(self, kind: type[C]) -> C:
+        """Return what an operator chose for the dialect, `Dialect.config`, which is of this class."""
+        config = self.dialect.config
+        if not isinstance(config, kind):
+            raise TypeError(f"the dialect {self.dialect.name} is mounted without its {kind.__qualname__}")
+        return config
+
+    @property
+    def door(self) -> Door:
+        """The door of the dialect, as it was configured."""
+        if self.dialect.door is None:
+            raise RuntimeError(f"the dialect {self.dialect.name} signs nobody in")
+        return self.dialect.door
 
     @property
     def method(self) -> str:

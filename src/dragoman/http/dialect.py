@@ -94,6 +94,8 @@ class Dialect:
     """OpenAPI security schemes by name."""
     security_needs: tuple[tuple[str, ...], ...] = ()
     """Which schemes open an operation: alternatives, each a set of schemes needed together."""
+    config: Any = None
+    """What an operator chose for it: a frozen value of its own class, which handlers get from `call.config`."""
     example: str = ""
     """A curl line that works as pasted on loopback; `{base}` stands for the address."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -31,13 +32,30 @@ class Tally:
         self.seconds += seconds
 
 
-class Metrics(Collector):
-    """All tallies of a process. Other parts may add collectors of their own to `registry`."""
+class Metrics:
+    """All tallies of a process. The library is imported when somebody first asks: a start should not wait for it."""
 
-    def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry or CollectorRegistry()
+    def __init__(self) -> None:
         self._tallies: list[Tally] = []
-        self.registry.register(self)
+
+    @cached_property
+    def registry(self) -> CollectorRegistry:
+        """What `text` prints. Other parts may add collectors of their own."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.registry import Collector
+
+        metrics = self
+
+        class Requests(Collector):
+            """Our tallies as the library wants them."""
+
+            def collect(self) -> Iterator[Metric]:
+                """Yield the families."""
+                return metrics.collect()
+
+        registry = CollectorRegistry()
+        registry.register(Requests())
+        return registry
 
     def tally(self, dialect: str, method: str, path: str) -> Tally:
         """Return a new tally; `path` is the template, never what a client typed."""
@@ -47,10 +65,14 @@ class Metrics(Collector):
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
+        from prometheus_client.exposition import generate_latest
+
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families; called by the registry."""
+        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+
         labels = ["dialect", "method", "path"]
         requests = CounterMetricFamily(
             "dragoman_http_requests", "Answers by operation and status.", labels=[*labels, "status"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, get_args
 
@@ -48,10 +48,17 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def document_operation(dialects: Iterable[Dialect], path: str = "/docs/{dialect}/openapi.json") -> Operation:
+def document_operation(
+    dialects: Iterable[Dialect],
+    path: str = "/docs/{dialect}/openapi.json",
+    *,
+    prefixes: Mapping[str, str] | None = None,
+) -> Operation:
     """Return the operation that gives each dialect's document, for the dialect that owns `path`.
 
     Documents are made at the first asking and kept.
+
+    :param prefixes: what a dialect's mount puts before its paths, by the dialect's name.
     """
     by_name = {dialect.name: dialect for dialect in dialects}
     made: dict[str, bytes] = {}
@@ -63,7 +70,8 @@ def document_operation(dialects: Iterable[Dialect], path: str = "/docs/{dialect}
         if name not in by_name:
             raise NoSuchPath
         if name not in made:
-            made[name] = msgspec.json.encode(document(by_name[name]))
+            prefix = (prefixes or {}).get(name, "")
+            made[name] = msgspec.json.encode(document(by_name[name], prefix=prefix))
         return Answer(200, made[name], (("content-type", "application/json"),))
 
     return openapi

@@ -61,9 +61,6 @@ _SET_STATUS = Statement(
     """update account set status = :status, deleted_at = :deleted_at, auth_epoch = auth_epoch + 1, updated_at = :now
        where id = :id"""
 )
-_SET_NAMES = Statement(
-    "update account set first_name = :first_name, last_name = :last_name, updated_at = :now where id = :id"
-)
 _CHANGED = Statement("update account set facts = facts + 1 where id = :id", hot=True)
 _RAISE_EPOCH = Statement("update account set auth_epoch = auth_epoch + 1, updated_at = :now where id = :id", hot=True)
 _SIGNED_IN = Statement("update account set signed_in_at = :now where id = :id", hot=True)
@@ -201,11 +198,6 @@ async def set_status(tx: Tx, account: Id, status: Status, now: Millis) -> None:
     """Change the status and raise the epoch, so that no sign-in under way is finished with the old one."""
     deleted_at = now if status == "deleted" else None
     await tx.run(_SET_STATUS, id=account, status=status, deleted_at=deleted_at, now=now)
-
-
-async def set_names(tx: Tx, account: Id, first_name: str, last_name: str, now: Millis) -> None:
-    """Change first and last name."""
-    await tx.run(_SET_NAMES, id=account, first_name=first_name, last_name=last_name, now=now)
 
 
 async def raise_epoch(tx: Tx, account: Id, now: Millis) -> None:

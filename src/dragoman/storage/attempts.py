@@ -19,7 +19,7 @@ _INSERT = Statement(
 )
 _KEEP_NEWEST = Statement(
     """delete from attempt where handle_hash in (select handle_hash from attempt where account = :account
-         order by created_at desc, handle_hash limit 1000 offset :keep)""",
+         and handle_hash <> :newest order by created_at desc, handle_hash limit 1000 offset :others)""",
     hot=True,
 )
 _WRONG = Statement(
@@ -60,7 +60,7 @@ async def insert(tx: Tx, handle: bytes, attempt: Attempt, keep: int) -> None:
         auth_epoch=attempt.auth_epoch, version=attempt.version, wish=attempt.wish, now=attempt.created_at,
         ends_at=attempt.ends_at,
     )  # fmt: skip
-    await tx.run(_KEEP_NEWEST, account=attempt.account, keep=keep)
+    await tx.run(_KEEP_NEWEST, account=attempt.account, newest=handle, others=keep - 1)
 
 
 async def count_wrong(tx: Tx, handle: bytes) -> int:

@@ -58,13 +58,11 @@ _REPEAT_STEP = Statement(
     hot=True,
 )
 _SCHEMES = Statement("select scheme, count(*) from credential where kind = 'password' group by scheme")
-_SAMPLE = Statement("select account, sealed from credential where kind = 'password' and scheme = :scheme limit 1")
 _PUT_CODE = Statement("insert into recovery_code(account, mac) values (:account, :mac)")
 _DROP_CODES = Statement("delete from recovery_code where account = :account")
 _USE_CODE = Statement(
     "update recovery_code set used_at = :now where account = :account and mac = :mac and used_at is null", hot=True
 )
-_COUNT_CODES = Statement("select count(*) from recovery_code where account = :account and used_at is null")
 
 
 def _place(account: Id, kind: str) -> bytes:
@@ -134,12 +132,6 @@ async def schemes(db: Engine) -> dict[str, int]:
     return dict(await db.scan(_SCHEMES))
 
 
-async def sample(db: Reader, scheme: str) -> tuple[Id, bytes] | None:
-    """Return one account and its sealed hash of this scheme, to measure what a verification costs."""
-    row = await db.one(_SAMPLE, scheme=scheme)
-    return (row[0], row[1]) if row else None
-
-
 async def put_recovery_codes(tx: Tx, account: Id, macs: tuple[bytes, ...]) -> None:
     """Replace the account's recovery codes."""
     await tx.run(_DROP_CODES, account=account)
@@ -154,9 +146,3 @@ async def use_recovery_code(tx: Tx, account: Id, mac: bytes, now: Millis) -> boo
     if used:
         await changed(tx, account)
     return used
-
-
-async def recovery_codes_left(db: Reader, account: Id) -> int:
-    """Return how many recovery codes are unused."""
-    row = await db.one(_COUNT_CODES, account=account)
-    return int(row[0]) if row else 0

@@ -76,7 +76,7 @@ account = _table(
     _text("status"),
     _number("administrator", 0),
     _number("root", 0),
-    sa.Column("parent", Bytes, sa.ForeignKey("account.id"), nullable=True),
+    sa.Column("parent", Bytes, sa.ForeignKey("account.id", ondelete="SET NULL"), nullable=True),
     _text("first_name"),
     _text("last_name"),
     _text("display_name", null=True),

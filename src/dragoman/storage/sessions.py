@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from dragoman.model import Account, Caller, Grant, Id, Millis, Session
 from dragoman.storage.accounts import ACCOUNT_COLUMNS, account_of
-from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
+from dragoman.storage.engine import Reader, Row, Statement, Tx
 from dragoman.storage.sealing import Sealer, where
 
 _COLUMNS = """
@@ -105,7 +105,6 @@ _SWEEP = Statement(
 _SWEEP_EXPIRED = Statement(
     "delete from session where id in (select id from session where ends_at < :before order by ends_at limit 200)"
 )
-_COUNT = Statement(f"select count(*) from session s where {_LIVE}")
 
 
 class Chain(Struct, frozen=True, gc=False):
@@ -238,11 +237,6 @@ async def live_key(db: Reader, account: Id, use: str, now: Millis) -> tuple[Id, 
     """Return the id and sealed token of the account's live key for this use."""
     row = await db.one(_KEY, account=account, use=use, now=now)
     return (row[0], row[1]) if row else None
-
-
-async def count_live(db: Engine, now: Millis) -> int:
-    """Return how many sessions are live."""
-    return int((await db.scan(_COUNT, now=now))[0][0])
 
 
 async def sweep(tx: Tx, before: Millis) -> int:

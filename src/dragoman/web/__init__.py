@@ -1,12 +1,35 @@
-"""Hosted pages: a dialect whose wire is HTML."""
+"""Hosted pages: a dialect whose wire is HTML. It owns every path that no other dialect owns (table E).
+
+No page runs a script or loads anything from elsewhere; the policy in `errors.HEADERS` holds browsers to that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dragoman.http.dialect import Dialect, Mount
+from dragoman.http.always import nobody
+from dragoman.http.dialect import Dialect, Mount, no_trailing_slash
+from dragoman.web.errors import HEADERS, fault, refuse
+from dragoman.web.routes import operations
 
 
-def pages(mounts: Sequence[Mount]) -> Dialect | None:
-    """Return the owner of every path that no dialect owns."""
-    return None
+def pages(mounts: Sequence[Mount]) -> Dialect:
+    """Return the owner of every path that no dialect owns, with a page about each dialect that is switched on."""
+    live = tuple(mount for mount in mounts if mount.live)
+    return Dialect(
+        name="web",
+        title="Pages",
+        prefixes=("/",),
+        door=None,
+        operations=operations(live),
+        refuse=refuse,
+        fault=fault,
+        authenticate=nobody,
+        headers=HEADERS,
+        content_type="text/html; charset=utf-8",
+        tidy_path=no_trailing_slash,
+        head_as_get=True,
+    )
+
+
+__all__ = ["pages"]

@@ -106,8 +106,7 @@ async def test_one_session_ends(house: House) -> None:
 
 
 async def test_unknown_ended_and_foreign_sessions_are_answered_alike(house: House) -> None:
-    """An administrator, who may end sessions by other ways, is no exception here."""
-    await house.ada(administrator=True)
+    await house.ada()
     await house.add(email="bob@example.com", username="bob", verified=True)
     bob = await house.post(f"{BASE}/sign-in", json={"email": "bob@example.com", "password": PASSWORD})
     (theirs,) = await listed(house, bob.json()["jwt-token"]["token"])

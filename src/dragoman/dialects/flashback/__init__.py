@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.dialects.flashback.errors import dress, refuse
-from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, Flashback, authenticate
+from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
@@ -17,7 +17,7 @@ EXAMPLE = (
 
 def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
     """Return the dialect as an operator wants it."""
-    return Flashback(
+    return Dialect(
         name=DOOR.name,
         title="Flashback user accounts",
         prefixes=(

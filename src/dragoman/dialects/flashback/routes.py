@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec import Struct
@@ -11,7 +10,7 @@ from dragoman.core.doors import DAY, HOUR, Door
 from dragoman.core.refusals import LimitedToken, NotSignedIn
 from dragoman.core.tokens import BadToken, Signed
 from dragoman.dialects.flashback import errors, wire
-from dragoman.http import Answer, Call, Dialect, operation
+from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Password, Person, Session, Typed, Wish
 
 
@@ -43,17 +42,6 @@ class Config(Struct, frozen=True):
 
     expires_at_unit: wire.Unit = "ms"
     """Unit of `expiresAt`, which the documentation leaves open (open point 4)."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Flashback(Dialect):
-    """The dialect with what was chosen for it."""
-
-    config: Config = field(default_factory=Config)
-
-
-def _unit(call: Call) -> wire.Unit:
-    return call.dialect.config.expires_at_unit if isinstance(call.dialect, Flashback) else "ms"
 
 
 async def authenticate(call: Call) -> Caller:
@@ -94,7 +82,7 @@ async def log_in(call: Call, body: wire.Login) -> wire.LoggedIn:
     typed, password = Typed("email", body.email), Password.from_plain(body.password)
     wish = Wish(device=body.device())
     outcome = await call.core.signin.with_password(DOOR, typed, password, call.client, wish=wish)
-    return wire.logged_in(outcome, _unit(call))
+    return wire.logged_in(outcome, call.config(Config).expires_at_unit)
 
 
 @operation(
@@ -126,7 +114,7 @@ async def verify_login(call: Call, body: wire.VerifyLogin) -> wire.Verified | An
 async def refresh(call: Call, body: wire.Refresh) -> wire.Refreshed:
     """Exchange a refresh token for new tokens of the same session."""
     outcome = await call.core.sessions.refresh(DOOR, body.token(), call.client)
-    return wire.refreshed(outcome, _unit(call))
+    return wire.refreshed(outcome, call.config(Config).expires_at_unit)
 
 
 @operation(

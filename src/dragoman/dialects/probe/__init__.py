@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
-from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config, ConfiguredDialect
+from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
 from dragoman.dialects.probe.routes import OPERATIONS
 from dragoman.http import BodyRules, Cors, Dialect
@@ -18,7 +18,7 @@ _EXAMPLE = (
 
 def dialect(config: Config | None = None) -> Dialect:
     """Return the dialect with an operator's settings; without any, with the defaults."""
-    return ConfiguredDialect(
+    return Dialect(
         name="probe",
         title="Probe",
         prefixes=(BASE, MEDIA),

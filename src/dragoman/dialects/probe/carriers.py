@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from dragoman.core import identifiers, refusals
 from dragoman.core.tokens import ApiToken, Signed
-from dragoman.dialects.probe.door import API_TOKEN, DOOR, JWT, MARK_COOKIE, MARK_LIFE, config_of
+from dragoman.dialects.probe.door import API_TOKEN, DOOR, JWT, MARK_COOKIE, MARK_LIFE, Config
 from dragoman.http import Call
 from dragoman.model import Caller, Millis, SignedIn
 
@@ -34,7 +34,7 @@ def presented(call: Call) -> Presented | None:
     if scheme.lower() == "bearer":
         token = token.strip()
         return Presented(JWT if token.count(".") == 2 else API_TOKEN, token, "header")
-    if config_of(call).query_tokens:
+    if call.config(Config).query_tokens:
         if "token" in call.query:
             return Presented(API_TOKEN, call.query["token"], "query")
         if "jwt" in call.query:
@@ -71,7 +71,7 @@ def from_foreign_page(call: Call) -> bool:
 
 
 def _allowed(call: Call, origin: str) -> bool:
-    return call.origin_allowed or origin in config_of(call).origins
+    return call.origin_allowed or origin in call.config(Config).origins
 
 
 async def confirmed_user(call: Call, address: str | None) -> str | None:
@@ -95,7 +95,7 @@ def return_url(call: Call, url: str | None) -> str | None:
         return None
     scheme, host, port = found.group(1).lower(), found.group(2).lower(), found.group(3)
     origin = f"{scheme}://{host}" + (f":{port}" if port and port != _USUAL_PORT[scheme] else "")
-    return url if origin in config_of(call).ret_url_origins else None
+    return url if origin in call.config(Config).ret_url_origins else None
 
 
 def set_cookies(call: Call, outcome: SignedIn, now: Millis) -> None:
@@ -114,7 +114,7 @@ def clear_cookie(call: Call) -> None:
 def _set(call: Call, name: str, value: str, life: int) -> None:
     secure = _secure(call)
     # Browsers drop a cookie that says SameSite=None without Secure.
-    site = config_of(call).cookie_site if secure else "lax"
+    site = call.config(Config).cookie_site if secure else "lax"
     call.set_cookie(name, value, max_age=life, secure=secure, same_site=site)
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import Struct
 
 from dragoman.core.doors import DAY, HOUR, Door
 from dragoman.core.tokens import ApiToken, Claims, Signed
-from dragoman.http import Call, Dialect
 from dragoman.model import Person, Session
 
 BASE = "/frontend/api/v1"
@@ -41,20 +39,6 @@ class Config(Struct, frozen=True, kw_only=True):
         for origin in (*self.ret_url_origins, *self.origins):
             if _ORIGIN.fullmatch(origin) is None:
                 raise ValueError(f"{origin!r} is no origin; write it as https://app.example.com, without a path")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ConfiguredDialect(Dialect):
-    """The dialect together with its settings, which handlers find through `config_of`."""
-
-    config: Config = field(default_factory=Config)
-
-
-def config_of(call: Call) -> Config:
-    """Return the settings of the dialect that serves this request."""
-    if not isinstance(call.dialect, ConfiguredDialect):
-        raise TypeError("this dialect is made by dragoman.dialects.probe.dialect()")
-    return call.dialect.config
 
 
 def _claims(person: Person, session: Session | None) -> Claims:

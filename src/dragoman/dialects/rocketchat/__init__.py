@@ -5,9 +5,9 @@ from __future__ import annotations
 from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import errors, wire
-from dragoman.dialects.rocketchat.config import Config, RocketChat
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
-from dragoman.http import Answer, BodyRules, Cors, no_trailing_slash
+from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
 
 TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"  # noqa: S105  no secret
 """Of the 43 characters of a token (contract section 2.1)."""
@@ -26,16 +26,14 @@ def door(config: Config) -> Door:
     )
 
 
-def dialect(config: Config) -> RocketChat:
+def dialect(config: Config) -> Dialect:
     """Return the dialect as configured."""
-    gate = door(config)
-    return RocketChat(
+    return Dialect(
         name="rocketchat",
         title="Rocket.Chat",
         prefixes=("/api/v1", "/api/info", "/api/apps", "/websocket", "/sockjs", "/avatar"),
         config=config,
-        door=gate,
-        gate=gate,
+        door=door(config),
         operations=OPERATIONS,
         refuse=errors.refuse,
         fault=errors.fault,

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from msgspec import UNSET
 
-from dragoman.dialects.rocketchat.config import here
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.wire import (
     Build,
     Commit,
@@ -71,7 +71,7 @@ def site_of(call: Call) -> str:
 
     The latter goes back to the same client only, in an answer that nobody may keep.
     """
-    if configured := here(call).config.site_url:
+    if configured := call.config(Config).site_url:
         return configured.rstrip("/")
     return _site(call.scheme, call.header("host") or "")
 

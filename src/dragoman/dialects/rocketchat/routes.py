@@ -6,7 +6,7 @@ from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import errors, forms, public, wire
-from dragoman.dialects.rocketchat.config import here
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person
 
@@ -24,7 +24,7 @@ async def authenticate(call: Call) -> Known:
     token, user = call.header("x-auth-token"), call.header("x-user-id")
     if not token or not user:
         raise NotSignedIn
-    caller = await call.core.sessions.authenticate(here(call).gate, token)
+    caller = await call.core.sessions.authenticate(call.door, token)
     person = await call.core.accounts.person(caller.account)
     if person.aliases.get(wire.ALIAS) != user:
         raise NotSignedIn
@@ -50,7 +50,7 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
 
     Anything that is not exactly one of the known forms is `Unauthorized`, like a wrong password.
     """
-    form, door = forms.read(body, call.header(_CODE_HEADER)), here(call).gate
+    form, door = forms.read(body, call.header(_CODE_HEADER)), call.door
     if form is None:
         return errors.UNAUTHORIZED
     if isinstance(form, forms.ByToken):
@@ -77,7 +77,7 @@ async def me(call: Call) -> wire.Myself:
 async def info(call: Call) -> wire.Info:
     """Tell which server this is; administrators see the whole version."""
     caller = call.caller
-    return public.info(here(call).config.version, whole=caller is not None and caller.account.administrator)
+    return public.info(call.config(Config).version, whole=caller is not None and caller.account.administrator)
 
 
 @operation(

@@ -105,7 +105,7 @@ def upgrade() -> None:
         sa.Column("signed_in_at", NUMBER, autoincrement=False, nullable=True),
         sa.Column("deleted_at", NUMBER, autoincrement=False, nullable=True),
         sa.ForeignKeyConstraint(["organization"], ["organization.id"], name=op.f("fk_account_organization")),
-        sa.ForeignKeyConstraint(["parent"], ["account.id"], name=op.f("fk_account_parent")),
+        sa.ForeignKeyConstraint(["parent"], ["account.id"], name=op.f("fk_account_parent"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_account")),
         sqlite_strict=True,
         sqlite_with_rowid=False,

@@ -1,0 +1,250 @@
+"""How to call every declared operation with valid input, in every form it takes: the rows of the gate's matrix.
+
+A new operation needs a row here; tests/rules fails until it has one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import httpx2
+
+from dragoman.app import mounts
+from dragoman.http.operation import Operation
+from dragoman.model import Person
+from dragoman.web import pages
+from kit.house import PASSWORD, House, Totp
+
+Proves = Literal["password", "code", "refresh", "session", "nothing"]
+"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, nothing at all."""
+
+
+@dataclass
+class Guest:
+    """One account with the clients its owner has, each signed in before anything changed."""
+
+    house: House
+    person: Person
+    email: str
+    username: str
+    address: str
+    password: str = PASSWORD
+    totp: Totp | None = None
+    held: dict[str, str] = field(default_factory=dict)
+    """What its clients keep: `rc`, `rc_user`, `p8`, `p8_challenge`, `probe`, `probe_api`, `probe_session`, `fb`,
+    `fb_refresh`, `fb_limited`. Missing where the door gave none."""
+
+    async def call(self, method: str, path: str, **wanted: Any) -> httpx2.Response:
+        """Send a request from the guest's own network."""
+        return await self.house.request(method, path, address=self.address, **wanted)
+
+    async def arrive(self) -> None:
+        """Sign in at every door that lets the guest in."""
+        flat = {"email": self.email, "password": self.password}
+        chat = await self.call("POST", "/api/v1/login", json={"user": self.username, "password": self.password})
+        if chat.status_code == 200:
+            self.held |= {"rc": chat.json()["data"]["authToken"], "rc_user": chat.json()["data"]["userId"]}
+        mobile = (await self.call("POST", "/api/auth/user/sign-in", json=flat)).json().get("data", {})
+        if "accessToken" in mobile:
+            self.held["p8"] = mobile["accessToken"]
+        probe = (await self.call("POST", "/frontend/api/v1/auth/sign-in", json=flat)).json()
+        if "jwt-token" in probe:
+            self.held |= {"probe": probe["jwt-token"]["token"], "probe_api": probe["api-token"]}
+            listed = await self.call("GET", "/frontend/api/v1/auth/session", headers=bearer(self.held["probe"]))
+            self.held["probe_session"] = listed.json()["sessions"][0]["id"]
+        flash = (await self.call("POST", "/user/login", json=flat)).json()
+        if "refreshToken" in flash:
+            self.held |= {"fb": flash["accessToken"], "fb_refresh": flash["refreshToken"]}
+
+    async def pause(self) -> None:
+        """Enrol TOTP and begin a sign-in at each door that names attempts; both wait for a code."""
+        self.totp = await self.house.enrol_totp(self.person)
+        flat = {"email": self.email, "password": self.password}
+        mobile = await self.call("POST", "/api/auth/user/sign-in", json=flat)
+        self.held["p8_challenge"] = mobile.json()["data"].get("challengeId", "")
+        flash = await self.call("POST", "/user/login", json=flat)
+        self.held["fb_limited"] = flash.json()["accessToken"]
+
+    def code(self) -> str:
+        """Return the next code of the second factor."""
+        return self.totp.code() if self.totp is not None else "000000"
+
+
+Send = Callable[[Guest], Awaitable[httpx2.Response]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One form of one operation."""
+
+    dialect: str
+    method: str
+    path: str
+    """The template, as declared."""
+    form: str
+    proves: Proves
+    send: Send
+    makes: int = 0
+    """Sessions and keys that a guest's first success inserts."""
+    full_only: bool = False
+    """Whether a key is refused where a session passes (decision 17)."""
+
+    def __str__(self) -> str:
+        return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _rc(guest: Guest) -> dict[str, str]:
+    return {"X-Auth-Token": guest.held.get("rc", ""), "X-User-Id": guest.held.get("rc_user", "")}
+
+
+def _digest(guest: Guest) -> dict[str, str]:
+    return {"digest": hashlib.sha256(guest.password.encode()).hexdigest(), "algorithm": "sha-256"}
+
+
+def _login(form: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", "/api/v1/login", json=make(guest))
+
+    return Recipe("rocketchat", "POST", "/api/v1/login", form, **{"proves": "password", "makes": 1, **more}, send=send)
+
+
+def _chat(method: str, path: str, proves: Proves = "session", query: str = "") -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call(method, path + query, headers=_rc(guest))
+
+    return Recipe("rocketchat", method, path, "", proves, send)
+
+
+async def _login_as_form(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
+
+
+ROCKETCHAT = (
+    _login("user", lambda g: {"user": g.username, "password": g.password}),
+    _login("user as address", lambda g: {"user": g.email, "password": g.password}),
+    _login("username", lambda g: {"username": g.username, "password": g.password}),
+    _login("email", lambda g: {"email": g.email, "password": g.password}),
+    _login("user object", lambda g: {"user": {"username": g.username}, "password": g.password}),
+    _login("digest", lambda g: {"user": {"email": g.email}, "password": _digest(g)}),
+    _login("directory", lambda g: {"ldap": True, "username": g.username, "ldapPass": g.password, "ldapOptions": {}}),
+    _login("resume", lambda g: {"resume": g.held.get("rc", "")}, proves="session", makes=0),
+    Recipe("rocketchat", "POST", "/api/v1/login", "form-encoded", "password", _login_as_form, 1),
+    _chat("POST", "/api/v1/logout"),
+    _chat("GET", "/api/v1/logout"),
+    _chat("GET", "/api/v1/me"),
+    _chat("GET", "/api/info", "nothing"),
+    _chat("GET", "/api/v1/info", "nothing"),
+    _chat("GET", "/api/v1/settings.public", "nothing", "?_id=Site_Name"),
+    _chat("GET", "/api/v1/settings.oauth", "nothing"),
+)
+
+
+async def _p8_sign_in(guest: Guest) -> httpx2.Response:
+    body = {"email": guest.email, "password": guest.password}
+    return await guest.call("POST", "/api/auth/user/sign-in", json=body)
+
+
+async def _p8_verify(guest: Guest) -> httpx2.Response:
+    body = {"challengeId": guest.held.get("p8_challenge", "x"), "code": guest.code()}
+    return await guest.call("POST", "/api/auth/user/verify-challenge", json=body)
+
+
+async def _p8_profile(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/api/profile", headers=bearer(guest.held.get("p8", "x")))
+
+
+POCKETM8 = (
+    Recipe("pocketm8", "POST", "/api/auth/user/sign-in", "", "password", _p8_sign_in, 2),
+    Recipe("pocketm8", "POST", "/api/auth/user/verify-challenge", "", "code", _p8_verify, 2),
+    Recipe("pocketm8", "GET", "/api/profile", "", "session", _p8_profile),
+)
+
+_PROBE = "/frontend/api/v1/auth"
+
+
+def _probe_sign_in(form: str, **how: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        body = {"email": guest.email, "password": guest.password, **how.get("more", {})}
+        return await guest.call("POST", f"{_PROBE}/sign-in", **{how.get("as_", "json"): body})
+
+    return Recipe("probe", "POST", f"{_PROBE}/sign-in", form, "password", send, 1)
+
+
+def _probe(method: str, path: str, *, full_only: bool = False, query: str = "") -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        sent = path.replace("{session_id}", guest.held.get("probe_session", str(uuid.UUID(int=1))))
+        return await guest.call(method, sent + query, headers=bearer(guest.held.get("probe", "x")))
+
+    return Recipe("probe", method, path, query, "session", send, full_only=full_only)
+
+
+PROBE = (
+    _probe_sign_in("JSON"),
+    _probe_sign_in("form", as_="data"),
+    _probe_sign_in("short", more={"long-term-token": False}),
+    _probe_sign_in("logout-other", more={"logout-other": True}),
+    _probe("GET", f"{_PROBE}/session"),
+    _probe("DELETE", f"{_PROBE}/session", full_only=True),
+    _probe("DELETE", f"{_PROBE}/session/{{session_id}}", full_only=True),
+    _probe("DELETE", f"{_PROBE}/sign-out"),
+    _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
+)
+
+
+async def _fb_login(guest: Guest) -> httpx2.Response:
+    body = {"email": guest.email, "password": guest.password, "deviceInfo": {"platform": "test"}}
+    return await guest.call("POST", "/user/login", json=body)
+
+
+async def _fb_verify(guest: Guest) -> httpx2.Response:
+    body = {"mfaType": "GOOGLE_AUTH", "code": guest.code()}
+    return await guest.call("POST", "/mfa/verify-login", json=body, headers=bearer(guest.held.get("fb_limited", "x")))
+
+
+def _fb_refresh(spelling: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", "/user/refresh", json={spelling: guest.held.get("fb_refresh", "x")})
+
+    return Recipe("flashback", "POST", "/user/refresh", spelling, "refresh", send)
+
+
+async def _fb_logout(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/logout", headers=bearer(guest.held.get("fb", "x")))
+
+
+async def _fb_logout_by_refresh(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/logout", json={"refreshToken": guest.held.get("fb_refresh", "x")})
+
+
+async def _fb_profile(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
+
+
+FLASHBACK = (
+    Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
+    Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
+    _fb_refresh("refreshToken"),
+    _fb_refresh("refresh_token"),
+    Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
+    Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
+    Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+)
+
+RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK)
+
+
+def declared(house: House) -> list[tuple[str, Operation]]:
+    """Return every operation of every dialect and of the pages, with its dialect's name."""
+    placed = mounts(house.settings)
+    hosted = pages(placed)
+    dialects = [mount.dialect for mount in placed] + ([hosted] if hosted is not None else [])
+    return [(dialect.name, operation) for dialect in dialects for operation in dialect.operations]
