@@ -189,9 +189,9 @@ class Me(Struct, frozen=True, rename="camel", kw_only=True):
     active: bool
     is_o_auth_user: bool = msgspec.field(name="isOAuthUser")
     services: Services
-    require_password_change: bool | UnsetType
+    require_password_change: bool | UnsetType = UNSET
     created_at: str
-    last_login: str | UnsetType
+    last_login: str | UnsetType = UNSET
     updated_at: str = msgspec.field(name="_updatedAt")
 
 
