@@ -276,7 +276,9 @@ async def test_every_operation_has_a_recipe(house: House) -> None:
         asked = {r.proves for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)}
         if operation.access in ("client", "any"):
             assert asked <= {"session", "code"}, operation
-        full = {r.full_only for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)}
+        full = {
+            r.full_only for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)
+        }
         if name == "probe" and operation.access != "open":
             assert full == {operation.access == "client"}, operation
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from dragoman.cli.show import plain
+from dragoman.core.ports import SystemClock
 
 _rich = sys.modules.get("rich")
 sys.modules["rich"] = None  # type: ignore[assignment]
@@ -64,9 +65,12 @@ class _Stderr:
 class _Requests:
     """Writes one JSON line a request: the same facts as the log library would, at a tenth of its cost."""
 
+    def __init__(self) -> None:
+        self._clock = SystemClock()
+
     def info(self, event: str, **facts: Any) -> None:
         """Write a line."""
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")  # noqa: TID251  a line's own time
+        at = datetime.fromtimestamp(self._clock.now() / 1000, UTC).isoformat(timespec="milliseconds")
         sys.stderr.buffer.write(msgspec.json.encode({"at": at, "level": "info", "event": event, **facts}) + b"\n")
         sys.stderr.buffer.flush()
 
