@@ -96,6 +96,7 @@ ADA = Account(
     last_name="Example",
     display_name=None,
     auth_epoch=0,
+    facts=0,
     first_verified_at=None,
     created_at=START,
     updated_at=START,

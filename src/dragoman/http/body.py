@@ -145,6 +145,8 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
 
 def decode_json(raw: bytes, kind: Any) -> Any:
     """Return a value of class `kind` from JSON. Raises NotJson, NotAnObject or Invalid."""
+    if not raw.isascii():
+        _refuse_bad_utf8(raw)
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
         raise NotJson(f"the body is nested deeper than {MAX_DEPTH} levels")
     if hasattr(kind, "other_names"):
@@ -162,6 +164,14 @@ def decode_json(raw: bytes, kind: Any) -> Any:
     if _SUSPECT.search(raw) is not None:
         _clean(_generic(raw), "body")
     return decoded
+
+
+def _refuse_bad_utf8(raw: bytes) -> None:
+    """Raise NotJson for bytes that are not UTF-8 (RFC 8259, section 8.1): the decoder skips fields nobody reads."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        raise NotJson("the body is not UTF-8") from None
 
 
 def convert_query(pairs: Mapping[str, str], kind: Any) -> Any:
