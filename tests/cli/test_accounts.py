@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 from uuid import UUID
 
+import bcrypt
 import pyotp
 import pytest
 
@@ -238,3 +240,23 @@ def test_what_people_typed_neither_steers_the_terminal_nor_marks_it_up(desk: Des
     refused = desk.refused("account", "show", "\x1b]0;owned\x07")
     assert "\x1b" not in refused
     assert "\x1b" not in desk.refused("session", "end", "eve\x1b[2J")
+
+
+@pytest.mark.parametrize("over_digest", [False, True])
+def test_an_imported_hash_signs_in_once_as_it_is_and_is_rewritten(desk: Desk, over_digest: bool) -> None:
+    desk.add(*ADA)
+    secret = b"the old password"
+    over = hashlib.sha256(secret).hexdigest().encode() if over_digest else secret
+    made_elsewhere = bcrypt.hashpw(over, bcrypt.gensalt(4)).decode()
+    desk.done("account", "import-hash", "ada", *(["--over-digest"] if over_digest else []), given=made_elsewhere)
+    for _ in range(2):
+        assert sign_in(desk, "ada", secret.decode()).person.username == "ada"
+    assert '"password_set"' in desk.done("events", "--json")
+
+
+def test_what_is_no_hash_is_refused(desk: Desk) -> None:
+    desk.add(*ADA)
+    assert "no hash of a known form" in desk.refused("account", "import-hash", "ada", given="plain", code=2)
+    costly = "$2b$20$" + "a" * 53
+    assert "more memory or time" in desk.refused("account", "import-hash", "ada", given=costly, code=2)
+    assert sign_in(desk, "ada", "correct horse battery").person.username == "ada"

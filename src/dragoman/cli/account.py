@@ -175,6 +175,34 @@ def set_password(account: str, as_json: bool, **given: bool) -> None:
         click.echo(f"password: {text}")
 
 
+@account.command("import-hash")
+@where_options
+@click.argument("account")
+@click.option("--over-digest", is_flag=True, help="A bcrypt hash over the hex SHA-256, as Rocket.Chat stores it.")
+def import_hash(account: str, over_digest: bool) -> None:
+    """Set the password to a hash made elsewhere, read from standard input.
+
+    bcrypt, Argon2, scrypt and PBKDF2 in their usual dresses. The owner signs in with the old password, and the hash is
+    rewritten then. Ends every session and key of the account.
+    """
+    from dragoman.cli.running import with_core
+    from dragoman.core.credentials import hashes
+
+    text = sys.stdin.read(4096).strip()
+    try:
+        stored = hashes.recognise(text, over_digest=over_digest)
+    except hashes.TooCostly:
+        raise click.UsageError("the hash asks for more memory or time than one sign-in may take") from None
+    except hashes.UnreadableHash:
+        raise click.UsageError("what stands on standard input is no hash of a known form") from None
+
+    async def work(core: Core) -> None:
+        await core.accounts.import_hash(await core.accounts.named(account), stored)
+
+    with_core(work)
+    say(f"{account} signs in with the old password from now on")
+
+
 @account.command("set-status")
 @where_options
 @click.argument("account")
