@@ -6,6 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import structlog
+
 from dragoman.storage.engine import Statement, Tx
 from dragoman.storage.sqlite import SqliteEngine
 
@@ -29,4 +31,6 @@ async def main(path: Path, first: int, count: int) -> None:
     await engine.close()
 
 
+# Standard output is for the ids alone: on a busy machine the engine warns of a slow write.
+structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
