@@ -6,6 +6,7 @@ A new operation needs a row here; tests/rules fails until it has one.
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -239,12 +240,33 @@ FLASHBACK = (
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
 )
 
-RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK)
+
+def _page(path: str, sent: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("GET", sent)
+
+    return Recipe("web", "GET", path, "", "nothing", send)
+
+
+async def _static(guest: Guest) -> httpx2.Response:
+    """Follow the front page's link, whose name changes with the file's content."""
+    linked = re.search(r'"(/static/[^"]+)"', (await guest.call("GET", "/")).text)
+    return await guest.call("GET", linked[1] if linked else "/static/none")
+
+
+WEB = (
+    _page("/", "/"),
+    _page("/docs", "/docs"),
+    _page("/docs/{dialect}", "/docs/probe"),
+    _page("/docs/{dialect}/openapi.json", "/docs/probe/openapi.json"),
+    Recipe("web", "GET", "/static/{file}", "", "nothing", _static),
+)
+
+RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
 
 
 def declared(house: House) -> list[tuple[str, Operation]]:
     """Return every operation of every dialect and of the pages, with its dialect's name."""
     placed = mounts(house.settings)
-    hosted = pages(placed)
-    dialects = [mount.dialect for mount in placed] + ([hosted] if hosted is not None else [])
+    dialects = [*(mount.dialect for mount in placed), pages(placed)]
     return [(dialect.name, operation) for dialect in dialects for operation in dialect.operations]

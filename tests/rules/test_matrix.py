@@ -22,6 +22,7 @@ from kit.postgres import Cluster
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
+WORKED = (200, 204, 308)
 WEEK = 7 * 24 * 60 * 60
 
 
@@ -301,7 +302,7 @@ async def test_no_operation_gets_past(house: House, policy: str) -> None:
         assert answer.status_code < 500, what
         no = expected(policy, recipe)
         if no is None:
-            assert answer.status_code in (200, 204), what
+            assert answer.status_code in WORKED, what
             made_anew = policy == "sessions ended" and recipe.dialect == "probe" and recipe.makes  # the key ended too
             assert await rows(house) == before + recipe.makes + int(bool(made_anew)), what
             continue
@@ -353,7 +354,7 @@ async def test_after_everything_each_session_has_its_event(house: House) -> None
         guest = await guest_for(house, number, recipe)
         before = await rows(house)
         answer = await recipe.send(guest)
-        assert answer.status_code in (200, 204), f"{recipe}: {answer.status_code} {answer.text[:300]}"
+        assert answer.status_code in WORKED, f"{recipe}: {answer.status_code} {answer.text[:300]}"
         assert await rows(house) == before + recipe.makes, f"{recipe}"
     guest = await guest_for(house, 100, RECIPES[0])
     await guest.pause()
@@ -388,4 +389,4 @@ async def test_after_everything_each_session_has_its_event(house: House) -> None
 
 async def test_every_sign_in_event_names_a_door_of_the_house(house: House) -> None:
     doors: dict[str, Door] = dict(house.core.doors)
-    assert set(doors) == {r.dialect for r in RECIPES}
+    assert set(doors) == {r.dialect for r in RECIPES if r.proves != "nothing"}

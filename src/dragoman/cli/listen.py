@@ -120,9 +120,8 @@ async def serve_here(
     """
     opened = prepared(settings, os.environ) if life is None else app.opened(settings)
     async with opened as core:
-        gateway = app.gateway(
-            core, settings, app.mounts(settings), lifespan=partial(_beating, core), access_log=access_log(settings)
-        )
+        lines = access_log(settings, core.clock)
+        gateway = app.gateway(core, settings, app.mounts(settings), lifespan=partial(_beating, core), access_log=lines)
         tls = settings.server.tls_cert
         config = serve_config(
             gateway,

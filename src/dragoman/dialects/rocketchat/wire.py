@@ -179,8 +179,8 @@ class Me(Struct, frozen=True, rename="camel", kw_only=True):
     id: str = msgspec.field(name="_id")
     name: str
     username: str
-    emails: tuple[Email, ...] | UnsetType
-    email: str | UnsetType
+    emails: tuple[Email, ...] | UnsetType = UNSET
+    email: str | UnsetType = UNSET
     status: Literal["offline"]
     status_connection: Literal["offline"]
     avatar_url: str
