@@ -32,7 +32,7 @@ check: dev ## Linter, formatter, types, import directions, house rules
 	$(BIN)/ruff format --check
 	$(BIN)/mypy -p dragoman -p kit
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/rules
+	$(BIN)/pytest -q -m "not slow" tests/rules
 
 format: dev ## Write the code as the formatter wants it
 	$(BIN)/ruff check --fix

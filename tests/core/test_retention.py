@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from dragoman.core.limits import Budget, Budgets, Window
+from dragoman.core.retention import sweep
 from dragoman.storage.engine import ConstraintViolated, Row, Statement, Tx
 from dragoman.storage.schema import RETENTION, metadata
 from kit.house import House
@@ -132,6 +134,7 @@ async def test_what_lives_is_kept_however_old(any_house: House) -> None:
     assert after["event"] == 0
 
 
+@pytest.mark.slow
 async def test_a_closed_lane_stays_closed(any_house: House) -> None:
     """A hundred failures without a success close the strangers' lane until somebody opens it: not until tomorrow."""
     house = any_house
@@ -146,6 +149,24 @@ async def test_a_closed_lane_stays_closed(any_house: House) -> None:
     assert (await house.post("/user/login", json=body)).status_code == 429
     await house.core.accounts.unlock(ada.account)
     assert (await house.post("/user/login", json=body)).status_code == 401
+
+
+_CLOSED_CODES = Statement(
+    """insert into counter(scope, subject, marks, streak, updated_at)
+       values ('strangers-codes', :subject, :subject, 100, :at)"""
+)
+_CODES = Statement("select count(*) from counter where scope = 'strangers-codes'")
+
+
+async def test_a_lane_closed_for_codes_stays_closed_where_passwords_may_fail_longer(any_house: House) -> None:
+    house, now = any_house, any_house.clock.now()
+
+    async def fn(tx: Tx) -> None:
+        await tx.run(_CLOSED_CODES, subject=b"s" * 16, at=now - 30 * DAY)
+
+    await house.db.transaction(fn)
+    await sweep(house.db, now, Budgets(strangers=Budget((Window(10, 300),), closes_at=1000)))
+    assert (await house.db.scan(_CODES))[0][0] == 1
 
 
 async def test_a_deleted_account_takes_everything_with_it(any_house: House) -> None:

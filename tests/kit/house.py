@@ -43,6 +43,7 @@ class Totp:
 
     def __init__(self, house: House, seed: str, recovery: tuple[str, ...]) -> None:
         self._house = house
+        self.seed = seed
         self._app = pyotp.TOTP(seed)
         self._last = -1
         self.recovery = recovery

@@ -289,6 +289,7 @@ def test_every_reason_names_a_documented_answer() -> None:
     assert {reason for row in REASONS.values() for reason in row.values()} == set(NO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", list(IMPOSE))
 async def test_no_operation_gets_past(house: House, policy: str) -> None:
     for number, recipe in enumerate(RECIPES):
@@ -348,6 +349,7 @@ async def test_a_key_does_what_it_may_and_no_more(house: House) -> None:
 Kind = Literal["client", "key"]
 
 
+@pytest.mark.slow
 async def test_after_everything_each_session_has_its_event(house: House) -> None:
     """Every declared operation with valid input, with and without a second factor: sessions = `signed_in` events."""
     for number, recipe in enumerate(RECIPES):

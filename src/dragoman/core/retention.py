@@ -11,13 +11,15 @@ from dragoman.storage.engine import Engine, Tx
 
 DAY: Millis = 24 * 60 * 60_000
 UNKNOWN_NAMES_KEPT = 200_000
+UNCLOSED = 1 << 60
 PIECE = 100
 MOST_PIECES = 100
 
 
 async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
     """Delete what is older than its table's retention; return how many rows went. What is left waits for the next."""
-    closing = budgets.strangers.closes_at or 100
+    # One statement sweeps both lanes of strangers, for passwords and for codes: whichever closes first decides.
+    closing = min(budget.closes_at or UNCLOSED for budget in (budgets.strangers, budgets.codes_strangers))
     pieces: tuple[Callable[[Tx], Awaitable[int]], ...] = (
         lambda tx: sessions.sweep(tx, now - 90 * DAY),
         lambda tx: attempts.sweep(tx, now - DAY),

@@ -91,17 +91,16 @@ class Ring:
     def load(cls, path: Path) -> Ring:
         """Read a ring. Raises RingBroken: no file, readable by others, or not a ring."""
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            with path.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode & 0o777
+                text = file.read(1 << 20)
         except OSError as fault:
             raise RingBroken(
                 f"key ring {path}: cannot be read ({fault.strerror}); the database opens only with its own ring, "
                 "restore the file from its backup"
             ) from None
-        with os.fdopen(handle, "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode & 0o777
-            if mode & ~_FILE_MODE:
-                raise RingBroken(f"key ring {path}: mode is {mode:04o}, expected 0600; run: chmod 600 {path}")
-            text = file.read(1 << 20)
+        if mode & ~_FILE_MODE:
+            raise RingBroken(f"key ring {path}: mode is {mode:04o}, expected 0600; run: chmod 600 {path}")
         try:
             found = msgspec.json.decode(text, type=_RingOnFile)
             keys = tuple((entry.id, base64.b64decode(entry.key, validate=True)) for entry in found.keys)
