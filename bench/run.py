@@ -46,7 +46,7 @@ class Server:
                  "--port", str(self.port)]  # fmt: skip
         log = (self.folder / "log").open("ab")
         process = subprocess.Popen(
-            words, env={**os.environ, **ENVIRONMENT, **environment}, stdout=log, stderr=log, cwd=self.folder
+            words, env={**clean_environment(), **ENVIRONMENT, **environment}, stdout=log, stderr=log, cwd=self.folder
         )
         try:
             self.started_in = wait_until_answering(self.port, process)
@@ -54,6 +54,11 @@ class Server:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment as an installation has it: compiled modules are kept between starts."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def wait_until_answering(port: int, process: subprocess.Popen[bytes]) -> float:

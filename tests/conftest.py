@@ -6,10 +6,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from kit.engines import ENGINES
 from kit.house import House, open_house, open_house_of, open_house_on_postgres
 from kit.postgres import Cluster, postgres_cluster, postgres_dsn
+
+# On a busy machine a single example may take any time: slowness is measured in bench/, not here.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 __all__ = ["house", "postgres_cluster", "postgres_dsn"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from dragoman.model import Password
 from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Asked, Driver, Held, Refused
-from journeys.test_sign_in_everywhere import HOME, every_driver, live, signed_in_everywhere, stranger
+from journeys.test_sign_in_everywhere import HOME, every_driver, live, on_sqlite, signed_in_everywhere, stranger
 from kit.house import PASSWORD, House
 
 
@@ -157,6 +157,7 @@ def bodies(house: House, known: dict[str, Any]) -> list[tuple[str, str, dict[str
     return found
 
 
+@on_sqlite
 async def test_no_operation_yields_a_session_without_the_code(house: House) -> None:
     """Threat 5: whatever is sent with the right password and without a code, in JSON or as a form, no session comes."""
     totp = await house.enrol_totp(await house.ada())

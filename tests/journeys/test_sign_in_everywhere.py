@@ -9,6 +9,8 @@ from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETC
 from kit.house import House
 
 HOME = "192.0.2.1"
+on_sqlite = pytest.mark.parametrize("any_house", ["sqlite"], indirect=True)
+"""For what judges no storage and takes long."""
 every_driver = pytest.mark.parametrize("driver", DRIVERS, ids=str)
 
 
@@ -201,6 +203,7 @@ async def test_guessing_from_the_owners_network_closes_that_network_alone(house:
         await each.held(house.request, address=stranger(DRIVERS.index(each)))
 
 
+@on_sqlite
 @pytest.mark.slow
 async def test_thirty_days_of_guessing_stay_within_the_daily_caps(house: House) -> None:
     """Threat 33: a patient guesser gets 60 tries a day inside the owner's network, and 100 in all as a stranger."""

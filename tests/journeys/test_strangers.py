@@ -13,7 +13,7 @@ from dragoman.core import signin
 from dragoman.core.chain import derive
 from dragoman.core.keys import KeySet
 from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Driver, Held, Refused
-from journeys.test_sign_in_everywhere import every_driver, stranger
+from journeys.test_sign_in_everywhere import every_driver, on_sqlite, stranger
 from kit.house import PASSWORD, House, open_house
 
 BOB = "bob@example.com"
@@ -154,6 +154,7 @@ async def test_a_locked_name_is_answered_alike_whether_anybody_has_it(house: Hou
     assert answers[0] == answers[1] == answers[2]
 
 
+@on_sqlite
 async def test_flashback_tells_ten_times_an_hour_and_network_then_no_more(house: House) -> None:
     found = await people(house)
     for number in range(10):
@@ -183,6 +184,7 @@ async def test_concealed_accounts_are_never_told(tmp_path: Any) -> None:
             assert len(answers) == 1
 
 
+@on_sqlite
 @pytest.mark.parametrize("seconds", [0.5, 0.0001], ids=["imports cost more", "imports cost less"])
 async def test_every_refusal_takes_as_long_as_the_slowest_hash_in_the_store(
     house: House, monkeypatch: pytest.MonkeyPatch, seconds: float
@@ -215,6 +217,7 @@ async def test_every_refusal_takes_as_long_as_the_slowest_hash_in_the_store(
         assert waited[0] + computed == pytest.approx(max(seconds, 0.02)), group
 
 
+@on_sqlite
 async def test_a_digest_against_an_import_costs_a_canonical_hash_and_waits_like_one(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

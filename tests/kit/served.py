@@ -21,9 +21,10 @@ async def with_ada(house: House) -> None:
 class _Served:
     """The house as an ASGI application that opens it in the server's own event loop."""
 
-    def __init__(self, folder: Path, furnish: Furnish) -> None:
+    def __init__(self, folder: Path, furnish: Furnish, changes: dict[str, Any]) -> None:
         self._folder = folder
         self._furnish = furnish
+        self._changes = changes
         self._app: Any = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -31,7 +32,7 @@ class _Served:
             await self._app(scope, receive, send)
             return
         await receive()
-        async with open_house(self._folder) as house:
+        async with open_house(self._folder, **self._changes) as house:
             await self._furnish(house)
             self._app = house.app
             await send({"type": "lifespan.startup.complete"})
@@ -40,7 +41,10 @@ class _Served:
 
 
 @contextmanager
-def served(folder: Path, furnish: Furnish = with_ada) -> Iterator[str]:
-    """Serve a house over a fresh SQLite file in `folder`; yield its base URL, `http://127.0.0.1:PORT`."""
-    with running(_Served(folder, furnish)) as base:
+def served(folder: Path, furnish: Furnish = with_ada, **changes: Any) -> Iterator[str]:
+    """Serve a house over a fresh SQLite file in `folder`; yield its base URL, `http://127.0.0.1:PORT`.
+
+    `changes` are settings, as `open_house` takes them.
+    """
+    with running(_Served(folder, furnish, changes)) as base:
         yield base
