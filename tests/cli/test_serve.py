@@ -25,6 +25,8 @@ from cryptography.x509.oid import NameOID
 
 from kit.command import dragoman, environment, gone, serving
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "correct horse battery"
 JSON = ("--json",)
 

@@ -13,6 +13,8 @@ import pytest
 from kit.house import PASSWORD
 from kit.served import served
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 CLIENTS = HERE.parents[1] / ".components" / "clients"
 

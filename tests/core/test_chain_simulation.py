@@ -12,6 +12,8 @@ from dragoman.core import base64url, chain
 from dragoman.core.chain import ChainState, NoSuchGeneration, Rotate, SameChild, Theft
 from dragoman.core.keys import SigningKey
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3_600_000
 HOME = ("192.0.2.1", "app/1")
 AWAY = ("198.51.100.9", "app/1")

@@ -12,6 +12,8 @@ from dragoman.settings import Settings
 from dragoman.web.routes import MAKE_ADA
 from kit.served import served
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Asked, Driver, Held, Refused
 from journeys.test_sign_in_everywhere import EVERYTHING
 from kit.command import dragoman, serving
 from kit.house import PASSWORD
+
+pytestmark = pytest.mark.slow
 
 
 class Server:

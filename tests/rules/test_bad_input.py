@@ -25,6 +25,8 @@ from journeys.drivers import DRIVERS, POCKETM8, Driver
 from kit.house import PASSWORD, House, open_house
 from kit.server import RawAnswer, ask
 
+pytestmark = pytest.mark.slow
+
 DIALECTS: dict[str, Dialect] = {m.dialect.name: m.dialect for m in mounts(load(None, {}))}
 OPERATIONS = [(dialect, each) for dialect in DIALECTS.values() for each in dialect.operations]
 WITH_BODY = [(dialect, each) for dialect, each in OPERATIONS if each.body is not None]

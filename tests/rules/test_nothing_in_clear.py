@@ -22,6 +22,8 @@ from dragoman.storage.schema import metadata
 from kit.house import PASSWORD, House, open_house
 from kit.recipes import RECIPES, Guest, bearer, declared
 
+pytestmark = pytest.mark.slow
+
 INITIAL = "an initial password, never used"
 
 

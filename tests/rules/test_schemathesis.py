@@ -28,6 +28,8 @@ from journeys.drivers import DRIVERS, Driver
 from kit.house import House
 from kit.served import served
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 30
 CHECKS = [
     not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance,

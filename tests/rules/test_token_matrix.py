@@ -26,6 +26,8 @@ from dragoman.storage.engine import Statement
 from kit.house import House
 from kit.recipes import Guest, bearer
 
+pytestmark = pytest.mark.slow
+
 Present = Callable[[Guest, str], Awaitable[httpx2.Response]]
 _PROBE = "/frontend/api/v1/auth/session"
 

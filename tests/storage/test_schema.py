@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -24,6 +25,8 @@ from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import HEAD, is_current
 from kit.house import empty_database, empty_template, sqlite_copy
 from kit.postgres import Cluster
+
+pytestmark = pytest.mark.slow
 
 MIGRATE = "import sys; from pathlib import Path; from dragoman.storage.migrate import *; "
 MIGRATE_SQLITE = f"{MIGRATE} migrate_sqlite(Path(sys.argv[1]))"
