@@ -6,6 +6,7 @@ are comma-separated. All faults of a configuration are reported together.
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -196,14 +197,19 @@ class Known(Struct, frozen=True):
         return "DRAGOMAN_" + "_".join(self.path).upper()
 
 
-def catalogue(kind: type[Struct] = Settings, path: tuple[str, ...] = ()) -> Iterator[Known]:
-    """Yield every setting in the order of the file."""
+@functools.cache
+def catalogue() -> tuple[Known, ...]:
+    """Return every setting in the order of the file."""
+    return tuple(_settings_of(Settings, ()))
+
+
+def _settings_of(kind: type[Struct], path: tuple[str, ...]) -> Iterator[Known]:
     hints = get_type_hints(kind, include_extras=True)
     for spec in msgspec.structs.fields(kind):
         declared = hints[spec.name]
         default = spec.default_factory() if spec.default is msgspec.NODEFAULT else spec.default
         if isinstance(default, Struct):
-            yield from catalogue(type(default), (*path, spec.name))
+            yield from _settings_of(type(default), (*path, spec.name))
         else:
             notes = [m.description for m in get_args(declared)[1:] if isinstance(m, Meta) and m.description]
             yield Known((*path, spec.name), declared, notes[0] if notes else "", default)
@@ -236,7 +242,7 @@ def read(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
             tree = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as why:
             raise BadSettings([f"{file}: cannot be read: {why}"]) from None
-    known_settings = tuple(catalogue())
+    known_settings = catalogue()
     sources = {k.name: "default" if _get(tree, k.path) is msgspec.UNSET else str(file) for k in known_settings}
     by_variable = {known.variable: known for known in known_settings}
     for variable, text in environment.items():
