@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from dragoman.settings import Settings
 
 Line = MutableMapping[str, Any]
+FLUSH_SECONDS = 0.1
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
@@ -62,18 +65,31 @@ class _Stderr:
 
 
 class _Requests:
-    """Writes one JSON line a request: the same facts as the log library would, at a tenth of its cost."""
+    """Writes one JSON line a request: the same facts as the log library would, at a tenth of its cost.
+
+    Lines are written ten times a second, together; a process that is killed loses the last of them.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lines: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode
+        atexit.register(self._flush)
 
     def info(self, event: str, **facts: Any) -> None:
-        """Write a line."""
-        at = stamp(self._clock.now())
-        sys.stderr.buffer.write(msgspec.json.encode({"at": at, "level": "info", "event": event, **facts}) + b"\n")
-        sys.stderr.buffer.flush()
+        """Write a line. On the event loop only."""
+        if not self._lines:
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._flush)
+        facts |= {"event": event, "level": "info", "at": stamp(self._clock.now())}
+        self._lines.append(self._encode(facts))
 
     error = info
+
+    def _flush(self) -> None:
+        if self._lines:
+            lines, self._lines = self._lines, []
+            sys.stderr.buffer.write(b"\n".join(lines) + b"\n")
+            sys.stderr.buffer.flush()
 
 
 def access_log(settings: Settings, clock: Clock) -> Any:

@@ -108,7 +108,9 @@ def mac_holds(key: SigningKey, parsed: RefreshToken, seed: bytes) -> bool:
 
 def _mac(key: SigningKey, head: bytes, seed: bytes) -> bytes:
     # head and seed have fixed lengths, so their concatenation is unambiguous.
-    return hmac.digest(key.material, _LABEL + head + seed, "sha256")
+    keyed = key.keyed.copy()
+    keyed.update(_LABEL + head + seed)
+    return keyed.digest()
 
 
 def judge(state: ChainState, presented: int, now: Millis, network: str, user_agent: str) -> Judgement:

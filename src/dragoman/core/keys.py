@@ -5,6 +5,7 @@ Keys rotate with overlap: the newest issues, all live ones read. A key serves on
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -72,6 +73,11 @@ class SigningKey(Struct, frozen=True, dict=True):
         """
         named = f'"kid":"{self.kid}",' if self.algorithm == "ES256" else ""
         return base64url.encode(f'{{"alg":"{self.algorithm}",{named}"typ":"JWT"}}'.encode())
+
+    @cached_property
+    def keyed(self) -> hmac.HMAC:
+        """HMAC-SHA-256 begun with the key, to be copied: setting a key up costs more than a short text."""
+        return hmac.new(self.material, digestmod="sha256")
 
     @cached_property
     def kid(self) -> str:

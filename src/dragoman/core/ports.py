@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 import time
 from typing import Protocol
 
@@ -34,14 +33,14 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._largest = 0
-        self._lock = threading.Lock()
 
     def now(self) -> int:
         """Return milliseconds since 1970 UTC; a clock set back stands still until it has caught up."""
         now = time.time_ns() // 1_000_000
-        with self._lock:
-            self._largest = max(self._largest, now)
+        if now < self._largest:
             return self._largest
+        self._largest = now
+        return now
 
     def monotonic(self) -> float:
         """Return seconds for measuring durations."""

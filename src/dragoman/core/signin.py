@@ -8,7 +8,6 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from hashlib import sha256
 
@@ -42,6 +41,7 @@ from dragoman.model import (
     SignedIn,
     Typed,
     Wish,
+    uuid_text,
 )
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.attempts import Attempt
@@ -485,7 +485,7 @@ class SignIn:
     def _attempt_token(self, began: _Try, waiting: _Waiting) -> str | None:
         form, handle = began.door.attempt, began.draft.handle
         if isinstance(form, Signed):
-            account = str(uuid.UUID(bytes=waiting.person.account.id))
+            account = uuid_text(waiting.person.account.id)
             claims = {"sub": account, **form.claims(waiting.person, None)}
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None

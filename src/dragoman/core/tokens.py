@@ -26,7 +26,7 @@ from msgspec import UNSET, Struct, UnsetType
 from dragoman.core import base64url
 from dragoman.core.keys import MOST_TRIED, KeySet, NoKey, SigningKey
 from dragoman.core.ports import Clock, Random, text
-from dragoman.model import Id, Millis, Person, Session
+from dragoman.model import Id, Millis, Person, Session, uuid_text
 
 MOST_CHARACTERS = 8192
 REMEMBERED = 20_000
@@ -175,7 +175,7 @@ class Tokens:
         Claims: `sub` (the account's UUID, unless the form's own claims say otherwise), `jti` (the session's UUID),
         `iat`, `exp` (see `end`), `aud`, `type`, then the form's own. Raises keys.NoKey.
         """
-        claims = {"sub": str(uuid.UUID(bytes=session.account)), **form.claims(person, session)}
+        claims = {"sub": uuid_text(session.account), **form.claims(person, session)}
         generation = session.generation if form.chained else None
         return self.issue_for(form, audience, session.id, claims, ends_at, generation=generation)
 
@@ -194,7 +194,7 @@ class Tokens:
             raise ValueError(f"claims {sorted(taken)} of use {form.use!r} are the core's to set")
         whole = {
             **claims,
-            "jti": str(uuid.UUID(bytes=named)),
+            "jti": uuid_text(named),
             "iat": self._clock.now() // 1000,
             "exp": self.end(form, ends_at) // 1000,
             "aud": audience,

@@ -32,6 +32,8 @@ from dragoman.storage.engine import (
 from dragoman.storage.sqlite_file import WAL_BYTES, Wal, WriterLock, failure_of, raise_failure
 
 GROUP_LIMIT = 256
+GATHER_SECONDS = 0.002
+_GATHER_STEP = 0.0005
 SLOW_SECONDS = 0.05
 _GRACE_SECONDS = 15.0
 
@@ -145,6 +147,8 @@ class Writer:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._stopping = False
         self._dead = False
+        self._together = 1
+        """How many callers the last group served."""
         self._thread = threading.Thread(target=self._main, name="dragoman-writer", daemon=True)
         self._thread.start()
 
@@ -194,8 +198,19 @@ class Writer:
         if first is None:
             return []
         group = [first]
+        self._gather()
         self._top_up(group)
         return group
+
+    def _gather(self) -> None:
+        """Wait a moment for as many callers as came together last time, if several did.
+
+        One commit then serves them all, and the event loop prepares their work undisturbed: every statement of ours
+        takes the interpreter's lock from it and gives it back. A caller who is alone never waits.
+        """
+        until = time.monotonic() + GATHER_SECONDS
+        while self._jobs.qsize() + 1 < self._together and time.monotonic() < until:
+            time.sleep(_GATHER_STEP)
 
     def _top_up(self, group: list[Job]) -> None:
         with suppress(queue.Empty):
@@ -225,6 +240,7 @@ class Writer:
         """Run the group, and whoever came while we waited for the lock; then let the other processes write."""
         try:
             self._top_up(group)
+            self._together = len(group)
             self._run_group(group)
             self._checkpoint_when_large()
         finally:
@@ -235,10 +251,35 @@ class Writer:
         """Run every job in as few transactions as it takes, and answer each whatever happens."""
         waiting = deque(group)
         try:
+            if not self._rehearse and self._run_plainly(group):
+                return
             while waiting:
                 self._run_transaction(waiting)
         finally:
             self._answer(group)
+
+    def _run_plainly(self, group: list[Job]) -> bool:
+        """Run the group without savepoints, two statements less for each job; tell whether it was kept.
+
+        One job that fails undoes them all. Then nothing is kept and nothing lost: the group runs again, each job
+        under a savepoint of its own, as a function may run more than once (decision 30).
+        """
+        if any(job.deadline < time.monotonic() for job in group):
+            return False
+        try:
+            self._connection.execute("begin immediate")
+            for job in group:
+                self._run_function(job)
+                if job.failure is not None or not self._connection.in_transaction:
+                    self._leave_transaction()
+                    return False
+            self._connection.execute("commit")
+        except sqlite3.Error:  # the second run meets it again, and tells everybody what it is
+            self._leave_transaction()
+            return False
+        for job in group:
+            job.kept = True
+        return True
 
     def _run_transaction(self, waiting: deque[Job]) -> None:
         """Take jobs from `waiting` into one transaction and commit it.
@@ -279,22 +320,26 @@ class Writer:
         log.error("transaction_lost", cause=str(told), callers=len(jobs))
 
     def _run_job(self, job: Job) -> None:
-        started = time.monotonic()
-        if job.deadline < started:
+        if job.deadline < time.monotonic():
             job.failure = StorageBusy()
             return
         if self._rehearse:
             self._run_in_savepoint(job, keep=False)
         if self._connection.in_transaction:
             self._run_in_savepoint(job, keep=True)
-        spent = time.monotonic() - started
-        if spent > SLOW_SECONDS:
-            log.warning("transaction_slow", fn=_name(job.fn), milliseconds=round(spent * 1000))
 
     def _run_in_savepoint(self, job: Job, *, keep: bool) -> None:
         """Run the job's function under a savepoint of its own, which holds only if it succeeded and is to `keep`."""
-        tx = SqliteTx(self._connection)
         self._connection.execute("savepoint job")
+        self._run_function(job)
+        if self._connection.in_transaction:
+            if job.failure is not None or not keep:
+                self._connection.execute("rollback to job")
+            self._connection.execute("release job")
+
+    def _run_function(self, job: Job) -> None:
+        """Run the job's function and keep what it returned or raised."""
+        tx, started = SqliteTx(self._connection), time.monotonic()
         job.result = job.failure = None
         try:
             job.result = job.context.run(_drive, job.fn, tx)
@@ -302,10 +347,9 @@ class Writer:
         except BaseException as failure:
             job.failure = failure
         tx.failure = RuntimeError("a tx was used after its transaction")
-        if self._connection.in_transaction:
-            if job.failure is not None or not keep:
-                self._connection.execute("rollback to job")
-            self._connection.execute("release job")
+        spent = time.monotonic() - started
+        if spent > SLOW_SECONDS:
+            log.warning("transaction_slow", fn=_name(job.fn), milliseconds=round(spent * 1000))
 
     def _checkpoint_when_large(self) -> None:
         """Checkpoint once the WAL has 4 MB in use; a log that a long read once let swell is cut back as well."""

@@ -11,13 +11,13 @@ from dragoman.core.refusals import LimitedToken, NotSignedIn
 from dragoman.core.tokens import BadToken, Signed
 from dragoman.dialects.flashback import errors, wire
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Caller, Password, Person, Session, Typed, Wish
+from dragoman.model import Caller, Password, Person, Session, Typed, Wish, uuid_text
 
 
 def claims(person: Person, session: Session | None) -> dict[str, Any]:
     """Return what Flashback's clients read in an access token (contract section 2, decision 14)."""
     account = person.account
-    said = {"userId": wire.uuid_text(account.id), "orgId": wire.uuid_text(account.organization)}
+    said = {"userId": uuid_text(account.id), "orgId": uuid_text(account.organization)}
     return said if person.email is None else {**said, "email": person.email}
 
 

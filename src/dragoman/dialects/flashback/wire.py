@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dragoman.core.identifiers import TYPED_LENGTH
 from dragoman.http import Invalid, Problem
-from dragoman.model import Id, Millis, Pending, Person, SignedIn
+from dragoman.model import Millis, Pending, Person, SignedIn, uuid_text
 
 Unit = Literal["ms", "s"]
 """In what `expiresAt` counts since 1970 (contract, open point 4)."""
@@ -200,12 +200,6 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 # ---------------------------------------------------------------- from the core's values
-
-
-def uuid_text(id: Id) -> str:
-    """Return the usual spelling of 16 bytes. By hand: `uuid.UUID` takes five times as long."""
-    digits = id.hex()
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def instant(at: Millis | None, unit: Unit) -> int:

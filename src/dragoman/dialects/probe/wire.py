@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from dragoman.model import Id, Millis, Person, Session, SignedIn
+from dragoman.model import Millis, Person, Session, SignedIn, uuid_text
 
 UserStatus = Literal["anonymous", "pending", "active", "suspended"]
 ClientType = Literal["browser", "mobile", "bot", "other"]
@@ -103,12 +103,6 @@ def time_text(at: Millis) -> str:
 @lru_cache(maxsize=4096)
 def _second_text(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def uuid_text(id: Id) -> str:
-    """Return an id as a UUID in text."""
-    text = id.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def signed_in(outcome: SignedIn, current_user: str | None, ret_url: str | None) -> SignInAnswer:
