@@ -264,11 +264,12 @@ class Writer:
         One job that fails undoes them all. Then nothing is kept and nothing lost: the group runs again, each job
         under a savepoint of its own, as a function may run more than once (decision 30).
         """
-        if any(job.deadline < time.monotonic() for job in group):
-            return False
         try:
             self._connection.execute("begin immediate")
             for job in group:
+                if job.deadline < time.monotonic():
+                    job.failure = StorageBusy()
+                    continue
                 self._run_function(job)
                 if job.failure is not None or not self._connection.in_transaction:
                     self._leave_transaction()
