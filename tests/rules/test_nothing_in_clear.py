@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import io
@@ -16,7 +17,7 @@ import pytest
 import structlog
 
 from dragoman.app import gateway, mounts
-from dragoman.cli.logs import access_log
+from dragoman.cli.logs import FLUSH_SECONDS, access_log
 from dragoman.storage.engine import Statement
 from dragoman.storage.schema import metadata
 from kit.house import PASSWORD, House, open_house
@@ -210,6 +211,7 @@ async def talkative(folder: Path, form: str = "json") -> AsyncIterator[House]:
         lines = access_log(house.settings, house.clock)
         house.app = gateway(house.core, house.settings, mounts(house.settings), access_log=lines)
         yield house
+        await asyncio.sleep(2 * FLUSH_SECONDS)  # the last lines are written a moment later
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
