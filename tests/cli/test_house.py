@@ -14,6 +14,8 @@ from dragoman.cli.show import plain
 from kit.command import dragoman
 from kit.postgres import Cluster
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     ("serve",), ("account",), ("account", "add"), ("account", "list"), ("account", "show"), ("account", "rename"),
     ("account", "set-password"), ("account", "set-status"), ("account", "unlock"), ("account", "delete"),

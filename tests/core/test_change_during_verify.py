@@ -16,6 +16,8 @@ from kit.meddling import Meddling
 from kit.postgres import Cluster
 from kit.recipes import Guest
 
+pytestmark = pytest.mark.slow
+
 Story = tuple[House, Meddling, Guest]
 Change = Callable[[House, Guest], Awaitable[Any]]
 

@@ -16,6 +16,8 @@ from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETC
 from journeys.test_sign_in_everywhere import every_driver, on_sqlite, stranger
 from kit.house import PASSWORD, House, open_house
 
+pytestmark = pytest.mark.slow
+
 BOB = "bob@example.com"
 ALWAYS_DIFFERENT = {"x-request-id"}
 
