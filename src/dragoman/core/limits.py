@@ -107,19 +107,14 @@ def failed(budget: Budget, counter: Counter, now: Millis, by: int) -> Counter:
     second = now // 1000
     keep = [m for m in _marks(counter.marks) if m[0] > second - budget.longest]
     keep.append((second, by))
-    return Counter(
-        _pack(keep[-budget.most :] if not _has_distinct(budget) else keep[-4 * budget.most :]), counter.streak + 1
-    )
+    # Where it matters by whom, the same culprit's marks must not push the others out.
+    worth = budget.most * (4 if any(w.distinct for w in budget.windows) else 1)
+    return Counter(_pack(keep[-worth:]), counter.streak + 1)
 
 
-def _has_distinct(budget: Budget) -> bool:
-    return any(w.distinct for w in budget.windows)
-
-
-def succeeded(counter: Counter, by: int, *, clears_streak: bool) -> Counter:
-    """Return the counter after a finished sign-in: the marks of that culprit alone are taken out (table D)."""
-    keep = [m for m in _marks(counter.marks) if m[1] != by]
-    return Counter(_pack(keep), 0 if clears_streak else counter.streak)
+def succeeded(counter: Counter, by: int) -> Counter:
+    """Return the counter after a finished sign-in: that culprit's marks alone are taken out, the row ends (table D)."""
+    return Counter(_pack([m for m in _marks(counter.marks) if m[1] != by]), 0)
 
 
 class Lane(Struct, frozen=True, gc=False):
@@ -234,7 +229,7 @@ class Limits:
         for scope in (lane.scope, f"{lane.scope}-codes"):
             before = await counters.find(tx, scope, lane.subject)
             if before.marks or before.streak:
-                after = succeeded(before, lane.by, clears_streak=True)
+                after = succeeded(before, lane.by)
                 await counters.put(tx, scope, lane.subject, after, now, account=account)
         if not client.network:
             return
@@ -245,7 +240,7 @@ class Limits:
         ):
             before = await counters.find(tx, scope, network.encode())
             if before.marks:
-                after = succeeded(before, tag(account), clears_streak=True)
+                after = succeeded(before, tag(account))
                 await counters.put(tx, scope, network.encode(), after, now, account=None)
         await counters.know_network(tx, account, client.network, now)
 
