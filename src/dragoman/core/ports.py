@@ -1,11 +1,14 @@
-"""What the core asks of the outside: time and randomness, so that tests can move and fix both."""
+"""What the core asks of the outside: time and randomness, so that tests can move and fix both, and delivery."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Protocol
+
+from msgspec import Struct
 
 
 class Clock(Protocol):
@@ -57,6 +60,42 @@ class SystemRandom:
     def below(self, bound: int) -> int:
         """Return an integer from 0 to `bound` - 1, each alike."""
         return secrets.randbelow(bound)
+
+
+class Letter(Struct, frozen=True):
+    """What is delivered to one destination."""
+
+    id: bytes
+    """16 bytes; the Message-ID comes from it, so that a second hand-over is recognised."""
+    kind: str
+    to: str
+    """The destination as stored."""
+    language: str
+    """`en` or `de`; a mailer falls back to `en`."""
+    values: Mapping[str, str]
+    """Never trusted to be free of markup or line ends."""
+
+
+class DeliveryFailed(Exception):
+    """A letter was not delivered. The reason holds none of the letter's values."""
+
+
+class Refused(DeliveryFailed):
+    """For good: this letter will never be taken."""
+
+
+class Unreachable(DeliveryFailed):
+    """For now: another try may succeed."""
+
+
+class Mailer(Protocol):
+    """Delivers letters."""
+
+    async def send(self, letter: Letter) -> None:
+        """Hand one letter over. Raises Refused or Unreachable."""
+
+    async def close(self) -> None:
+        """Let go of what is kept open."""
 
 
 def new_id(clock: Clock, random: Random) -> bytes:
