@@ -1,7 +1,7 @@
 """A letter in words: the catalogue of its language, put into one layout as text and one as HTML.
 
 Values are data. In HTML they are escaped; in both forms they lose line ends, control characters and the marks that turn
-the direction of writing. What other people may choose (names) is not shown where a mail program would make a link of it.
+the direction of writing. Names, which strangers may choose, are not shown where a mail program would make a link of them.
 Catalogues and templates are loaded at the first letter, so that a server that sends none starts sooner.
 """
 
@@ -145,6 +145,7 @@ def _parts(words: Mapping[str, Any], kind: str, values: Mapping[str, str]) -> di
         "before": _paragraphs(own["before"], values),
         "facts": facts,
         "link": values.get("link", "") if "button" in own else "",
+        "link_before": filled(own.get("link", ""), values),
         "button": filled(own.get("button", ""), values),
         "by_hand": common["by_hand"],
         "code_before": filled(own.get("code", ""), values),
@@ -214,11 +215,11 @@ def _span(count: str, unit: str, words: Mapping[str, Any]) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=lambda name: name != "letter.txt",  # text is shown as it is
+        autoescape=select_autoescape(["html"]),  # text is shown as it is
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
