@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.adapters.mail import render as mail
@@ -314,6 +314,7 @@ HEADERS = [
 ]  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_no_value_can_add_a_header_or_a_part(kind: str, data: st.DataObject) -> None:
     odd = st.one_of(st.text(max_size=120), st.sampled_from(NASTY), st.text("\r\n\x00:<>@ =?abc\u2028é", max_size=60))
