@@ -16,8 +16,12 @@ need() { # package, test that is true when it is there
 has_postgres_server() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
 has_node() { node -e 'process.exit(typeof fetch === "function" ? 0 : 1)'; }
 
+has_slapd() { [ -x /usr/sbin/slapd ] || command -v slapd; }
+
 need postgresql has_postgres_server
 need nodejs has_node
+need slapd has_slapd
+need ldap-utils command -v ldapmodify
 
 if [ -n "$missing" ]; then
     echo "installing:$missing"

@@ -57,7 +57,11 @@ access to * by {readers} read by anonymous auth
 
 def missing() -> str:
     """Return what keeps slapd from being started here, empty for nothing."""
-    return "" if shutil.which("slapd", path=_PATH) and shutil.which("ldapmodify") else "slapd and ldap-utils are missing"
+    return (
+        ""
+        if shutil.which("slapd", path=_PATH) and shutil.which("ldapmodify")
+        else "slapd and ldap-utils are missing: run `make components`"
+    )
 
 
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))

@@ -10,6 +10,7 @@ from typing import Any
 
 from dragoman.core.accounts import Accounts
 from dragoman.core.background import Background
+from dragoman.core.directory import Consultation, Rules
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
@@ -17,9 +18,10 @@ from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.limits import Limits
+from dragoman.core.linked import Linked
 from dragoman.core.people import People
 from dragoman.core.policy import Policy
-from dragoman.core.ports import Clock, Random
+from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
@@ -41,7 +43,7 @@ class Core:
 
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
-        policy: Policy | None = None,
+        policy: Policy | None = None, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
     ) -> None:  # fmt: skip
         policy = policy or Policy()
         by_name = {door.name: door for door in doors}
@@ -56,16 +58,19 @@ class Core:
         self.keystore = KeyStore(db, sealer, clock, random, uses_of(by_name.values()))
         self.tokens = Tokens(clock, random, self.keystore.keys)
         self.letters = Letters(db, sealer, clock, random, self._policy)
+        people = People(db)
+        self.directory = Consultation(directory, directory_rules, clock, people)
         self._tools = Tools(
-            db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=People(db), tokens=self.tokens,
+            db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(policy.budgets), tally=Tally(), background=Background(),
             letters=self.letters, tickets=Tickets(db, clock, random, self.tokens), policy=self._policy,
-            doors=by_name, conceal_accounts=policy.conceal_accounts,
+            doors=by_name, directory=self.directory, conceal_accounts=policy.conceal_accounts,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools, self.signin)
+        self.linked = Linked(self._tools)
         self.factors = Factors(self._tools, policy.issuer)
         self._swept_at = 0
         self._surveyed_at = 0

@@ -18,8 +18,10 @@ from msgspec.structs import replace
 from dragoman.core import chain, events, hashing, identifiers, refusals, second_factor
 from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
+from dragoman.core.directory import REST_SECONDS, SYSTEM, Question, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.limits import Lane, lane_of
+from dragoman.core.linked import Linked, Plan
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
@@ -54,6 +56,9 @@ HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
 MISSES = 5
+BY_DIRECTORY = -1
+"""Stands for the version of a password that the directory proved: what may change meanwhile is the link, and with it
+the account's epoch."""
 
 
 class _Look(Struct, frozen=True):
@@ -64,6 +69,8 @@ class _Look(Struct, frozen=True):
     account: Account | None
     credential: Credential | None
     lane: Lane
+    linked: str | None = None
+    """The id under which a directory answers for the account."""
 
 
 class _Draft(Struct, frozen=True):
@@ -97,7 +104,8 @@ class _Try(Struct, frozen=True):
     lane: Lane
     account: Account
     version: int
-    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved."""
+    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved,
+    BY_DIRECTORY where a directory proved it."""
     methods: str
     attempt: bytes | None = None
     """SHA-256 of the attempt's handle, where one was paused."""
@@ -106,6 +114,8 @@ class _Try(Struct, frozen=True):
     now: Millis = 0
     code: Code | None = None
     draft: _Draft = _NOTHING_DRAWN
+    plan: Plan | None = None
+    """Whose entry the directory proved, to be taken in within the transaction."""
 
 
 class _Done(Struct, frozen=True):
@@ -132,6 +142,7 @@ class SignIn:
     def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
         self._recovery = recovery
+        self._linked = Linked(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -148,8 +159,18 @@ class SignIn:
         look = await self._look(typed, client)
         await self._refuse_when_locked(door, look, client)
         failure, match, computed = await self._verify(door, look, password)
+        typed_name = None if typed.kind == "phone" else typed.text.strip()
+        said = await self._t.directory.judge(
+            Question(look.account, look.linked, typed_name, password, failure, _turn(look))
+        )
         outcome: SignedIn | Pending | Refusal
-        if look.account is not None and look.credential is not None and match is not None:
+        if said.entry is not None:
+            outcome = await self._by_directory(door, said, client, code, wish or Wish())
+            if not isinstance(outcome, Refusal) and match is None:
+                self._t.background.start(self._linked.keep(outcome.person.account.id, password))
+        elif said.unavailable:
+            outcome = refusals.Unavailable(REST_SECONDS)
+        elif not said.failure and look.account is not None and look.credential is not None and match is not None:
             seen = password.plain is None and not look.credential.digest_seen
             began = _Try(
                 door=door, client=client, wish=wish or Wish(), lane=look.lane, account=look.account,
@@ -159,10 +180,11 @@ class SignIn:
             if isinstance(outcome, SignedIn) and match.outdated:
                 self._t.background.start(self._rehash(look.account.id, look.credential, password))
         else:
-            outcome = await self._keep_failure(door, look, failure, client)
+            other = await self._entry_look(said.refused, look, client)
+            outcome = await self._keep_failure(door, look, said.failure, client, also=other, forget=said.stale)
         if isinstance(outcome, Refusal):
-            await self._even_out(computed)
-            raise outcome
+            await self._even_out(computed, said.seconds)
+            raise self._t.directory.veiled(outcome)
         return outcome
 
     async def with_code(self, door: Door, presented: str, code: str, client: Client) -> SignedIn:
@@ -202,8 +224,8 @@ class SignIn:
         """Use a mailed link and sign its owner in: it stands for the password, never for the second factor.
 
         What the link is for is done all the same when a second factor is asked for, or the door does not admit the
-        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotActive, NotAdmitted,
-        NotVerified, NoUsableFactor, Unavailable.
+        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotOffered where a directory
+        answers for the account, NotActive, NotAdmitted, NotVerified, NoUsableFactor, Unavailable.
         """
         deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door)
         account = deed.account
@@ -218,6 +240,8 @@ class SignIn:
             after = await accounts.by_id(tx, account.id)
             if refused is not None or after is None:
                 return began, refused or refusals.BadTicket()
+            if await accounts.alias_of(tx, account.id, SYSTEM) is not None:
+                return began, refusals.NotOffered()  # whoever has left the directory must not come back by mail
             held = await credentials.find(tx, account.id, "password")
             going = replace(began, account=after, version=held.version if held else 0)
             return going, await self._admit(tx, going)
@@ -234,18 +258,25 @@ class SignIn:
         door = t.doors[caller.session.door]
         credential = await credentials.find(t.db, account.id, "password")
         lane = await lane_of(t.db, account.id, account.id, client, t.clock.now())
-        look = _Look(account.id, account, credential, lane)
+        linked = await accounts.alias_of(t.db, account.id, SYSTEM)
+        look = _Look(account.id, account, credential, lane, linked)
         await self._refuse_when_locked(door, look, client)
-        failure, match, computed = await self._verify(door, look, password)
+        failure, _, computed = await self._verify(door, look, password)
+        said = await t.directory.judge(Question(account, linked, None, password, failure, _turn(look)))
         now = t.clock.now()
-        if match is None:
-            refused = await self._keep_failure(door, look, failure, client, session=session)
-            await self._even_out(computed)
+        if said.unavailable:
+            raise refusals.Unavailable(REST_SECONDS)
+        if said.failure:
+            refused = await self._keep_failure(door, look, said.failure, client, session=session, forget=said.stale)
+            await self._even_out(computed, said.seconds)
             raise refused if isinstance(refused, refusals.Waiting) else refusals.WrongPassword
 
         async def fn(tx: Tx) -> bool:
             held = await credentials.find(tx, account.id, "password")
-            if held is None or credential is None or held.version != credential.version:
+            if said.entry is not None:
+                if await accounts.alias_of(tx, account.id, SYSTEM) != said.entry.id:
+                    return False
+            elif held is None or credential is None or held.version != credential.version:
                 return False
             await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
             await sessions.proved(tx, session, now)
@@ -264,8 +295,20 @@ class SignIn:
         unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
         subject = account.id if account else unknown
         credential = await credentials.find(self._t.db, subject, "password")
+        linked = await accounts.alias_of(self._t.db, subject, SYSTEM)
         lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
-        return _Look(subject, account, credential, lane)
+        return _Look(subject, account, credential, lane, linked)
+
+    async def _entry_look(self, id: str, typed: _Look, client: Client) -> _Look | None:
+        """Return whom failures against a directory's entry count against as well; None where that is who was typed."""
+        if not id:
+            return None
+        account = await accounts.by_alias(self._t.db, SYSTEM, id)
+        subject = account.id if account else self._linked.subject(id)
+        if subject == typed.subject:
+            return None
+        lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
+        return _Look(subject, account, None, lane, id)
 
     async def _refuse_when_locked(self, door: Door, look: _Look, client: Client) -> None:
         """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36)."""
@@ -293,9 +336,8 @@ class SignIn:
         elif _may_send(door, credential, password):
             sealed = credentials.unseal(self._t.sealer, look.account.id, "password", credential.sealed)
             stored = sealed.decode()
-        turn = hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
         try:
-            match = await self._t.pool.verify(stored, password, turn)
+            match = await self._t.pool.verify(stored, password, _turn(look))
         except hashes.NeedsPlainPassword as refused:
             return "needs_plain_password", None, refused.computed
         except hashes.NoMatch as refused:
@@ -336,9 +378,15 @@ class SignIn:
     # ------------------------------------------------------------ the decision, in one transaction
 
     async def _keep_failure(
-        self, door: Door, look: _Look, reason: str, client: Client, session: Id | None = None
-    ) -> Refusal:
-        """Count a refused password and write its event; return what to raise. `session` is the one it was typed in."""
+        self, door: Door, look: _Look, reason: str, client: Client, *, session: Id | None = None,
+        also: _Look | None = None, forget: bool = False,
+    ) -> Refusal:  # fmt: skip
+        """Count a refused password and write its event; return what to raise.
+
+        :param session: the one it was typed in.
+        :param also: whose lane it counts in besides.
+        :param forget: whether the local password goes, since the directory does not stand by it any more.
+        """
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
         lane = None if reason == "needs_plain_password" else look.lane
 
@@ -351,10 +399,18 @@ class SignIn:
             )  # fmt: skip
             if session is not None and account is not None:
                 await self._count_miss(tx, account, session, now)
+            if forget and account is not None:
+                await credentials.drop(tx, account, "password")
+            lane_wait = judged.lane_wait
+            if also is not None:
+                lane_wait = max(lane_wait, (await limits.judge(tx, also.lane, client, also.subject, now)).lane_wait)
+                await limits.lane_failed(
+                    tx, also.lane, client, account=also.account.id if also.account else None, now=now
+                )
             if judged.network_wait:
                 return refusals.NetworkBlocked(judged.network_wait)
-            if judged.lane_wait:
-                return refusals.AccountLocked(judged.lane_wait)
+            if lane_wait:
+                return refusals.AccountLocked(lane_wait)
             telling = _TELLING.get(reason)
             if telling is None or not door.tells or self._t.conceal_accounts:
                 return refusals.WrongPassword()
@@ -382,6 +438,23 @@ class SignIn:
             t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
         return done if isinstance(done, Refusal) else self._outcome(began, done)
 
+    async def _by_directory(
+        self, door: Door, said: Verdict, client: Client, code: str | None, wish: Wish
+    ) -> SignedIn | Pending | Refusal:
+        """Go on with whom the directory proved; once more where somebody else made the account meanwhile."""
+        t, outcome = self._t, None
+        for _ in range(2):
+            if said.entry is None or not (outcome is None or isinstance(outcome, refusals.Busy)):
+                break
+            plan = await self._linked.plan(said.entry)
+            known = None if plan.way == "new" else plan.account.id
+            began = _Try(
+                door=door, client=client, wish=wish, account=plan.account, version=BY_DIRECTORY, methods=SYSTEM,
+                lane=await lane_of(t.db, plan.subject, known, client, t.clock.now()), plan=plan,
+            )  # fmt: skip
+            outcome = await self._go_on(began, code)
+        return outcome or refusals.WrongPassword()
+
     async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
         """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
         account = await accounts.by_id(tx, began.account.id)
@@ -391,8 +464,11 @@ class SignIn:
             return refusals.NetworkBlocked(judged.network_wait)
         if judged.lane_wait:
             return refusals.AccountLocked(judged.lane_wait)
-        verified = (began.account.auth_epoch, began.version)
-        if account is None or (account.auth_epoch, held.version if held else 0) != verified:
+        if began.plan is not None:
+            taken = await self._linked.take_in(tx, began.plan, began.client, began.door.name)
+            return taken if isinstance(taken, Refusal) else await self._admit(tx, replace(began, account=taken))
+        version = BY_DIRECTORY if began.version == BY_DIRECTORY else held.version if held else 0
+        if account is None or (account.auth_epoch, version) != (began.account.auth_epoch, began.version):
             return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
         return await self._admit(tx, replace(began, account=account))
 
@@ -552,13 +628,15 @@ class SignIn:
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None
 
-    async def _even_out(self, computed: str) -> None:
+    async def _even_out(self, computed: str, asked: float) -> None:
         """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3).
 
-        `computed` is the form that was computed: an imported hash may be cheaper than ours as well as dearer.
+        `computed` is the form that was computed: an imported hash may be cheaper than ours as well as dearer. `asked`
+        is how long the directory took, in seconds; whoever it was not asked about waits as long.
         """
         pool = self._t.pool
-        await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed)))
+        hashing = max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed))
+        await asyncio.sleep(hashing + self._t.directory.seconds_left(asked))
 
     async def _rehash(self, account: Id, credential: Credential, password: Password) -> None:
         """Rewrite an imported or weak hash in the canonical form, unless it changed meanwhile (decision 28)."""
@@ -576,6 +654,11 @@ _TELLING: Mapping[str, type[Refusal]] = {
     "unknown_account": refusals.UnknownAccount,
     "no_password": refusals.NoPasswordSet,
 }
+
+
+def _turn(look: _Look) -> hashing.Lane:
+    """Return on whose behalf work is done that not everybody may ask for at once (table D, "hash pool")."""
+    return hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
 
 
 def _may_send(door: Door, credential: Credential, password: Password) -> bool:

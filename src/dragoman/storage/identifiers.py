@@ -20,6 +20,10 @@ _VERIFY = Statement(
     """update identifier set state = 'verified', verified_at = :now, lapses_at = null
        where kind = :kind and folded = :folded and account = :account"""
 )
+_VOUCH = Statement(
+    """update identifier set state = 'vouched', lapses_at = null
+       where kind = :kind and folded = :folded and account = :account and state = 'claimed'"""
+)
 _FIRST_VERIFIED = Statement(
     "update account set first_verified_at = coalesce(first_verified_at, :now), updated_at = :now where id = :account"
 )
@@ -83,6 +87,12 @@ async def verify(tx: Tx, account: Id, kind: IdentifierKind, folded: str, now: Mi
     await tx.run(_FIRST_VERIFIED, account=account, now=now)
     await changed(tx, account)
     return True
+
+
+async def vouch(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> None:
+    """Record that a directory or operator vouches for an address of the account that was only claimed."""
+    await tx.run(_VOUCH, account=account, kind=kind, folded=folded)
+    await changed(tx, account)
 
 
 async def make_primary(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> None:

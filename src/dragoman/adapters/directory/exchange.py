@@ -10,17 +10,15 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import ldap3
 from ldap3.core.exceptions import LDAPException
-from msgspec import Struct
 
+from dragoman.adapters.directory.place import Attributes, Place, Scope
 from dragoman.core.ports import DirectoryFailed, DirectoryUnreachable, Entry, NoSuchEntry, PasswordRefused
 from dragoman.model import Secret
-
-Scope = Literal["subtree", "one", "base"]
 
 MOST_BYTES = 1 << 18
 """Of all answers of one exchange: two entries and a little."""
@@ -33,43 +31,8 @@ _NO = frozenset({16, 19, 32, 34, 48, 49, 50, 53})
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-@ ")
 
 
-class Attributes(Struct, frozen=True):
-    """Where an entry keeps what we ask for; an empty name asks for nothing."""
-
-    id: str = "entryUUID"
-    username: str = "uid"
-    email: str = "mail"
-    first_name: str = "givenName"
-    last_name: str = "sn"
-    display_name: str = "displayName"
-
-
-class Place(Struct, frozen=True):
-    """Where the directory is, and how people are found in it."""
-
-    urls: tuple[str, ...]
-    """`ldap://host:port` or `ldaps://host:port`, tried in this order."""
-    base: str
-    filter: str
-    """With `{name}` for what was typed."""
-    scope: Scope = "subtree"
-    bind_name: str = ""
-    """Empty: nobody signs in to search."""
-    bind_password: Secret = Secret("")
-    starttls: bool = False
-    ca_file: str = ""
-    """PEM file of authorities; empty: the system's."""
-    group_base: str = ""
-    group_filter: str = ""
-    """With `{dn}` for the person's entry and `{name}` for the username; empty: no group is asked for."""
-    attributes: Attributes = Attributes()
-    timeout: float = 5.0
-    """Seconds for one exchange, all steps and servers together."""
-    connections: int = 4
-
-
 def escaped(text: str) -> str:
-    """Return text as a value in a filter (RFC 4515 section 3): every byte that could mean anything is written in hex."""
+    """Return text as a value in a filter (RFC 4515 section 3): whatever could mean anything is written in hex."""
     return escaped_bytes(text.encode("utf-8", "surrogatepass"))
 
 
@@ -104,7 +67,7 @@ class Exchange:
     # ------------------------------------------------------------ what is asked
 
     def prove(self, name: str, password: Secret, id: str) -> Entry:
-        """Find the one entry that is meant and bind as it. Raises NoSuchEntry, PasswordRefused, DirectoryUnreachable."""
+        """Find the one entry that is meant and bind as it. Raises as `Directory.prove` does."""
         with self._told():
             try:
                 self._open()
@@ -127,7 +90,10 @@ class Exchange:
 
     def _meant(self, name: str, id: str) -> tuple[Entry, str]:
         """Return the entry of `id` while it bears the name, else the entry of the name, else that of `id` after all."""
-        known = self._one(f"(&{self._filter('*')}({self._place.attributes.id}={escaped_bytes(_unhex(id))}))") if id else None
+        known = None
+        if id:
+            same = f"({self._place.attributes.id}={escaped_bytes(_unhex(id))})"
+            known = self._one(f"(&{self._filter('*')}{same})")
         if known is not None and (not name or _bears(known[0], name)):
             return known
         named = self._one(self._filter(escaped(name))) if name else None
@@ -213,7 +179,7 @@ class Exchange:
             code = self._bind(connection, place.bind_name, place.bind_password)
             if code != _SUCCESS:
                 raise DirectoryUnreachable(f"bind to search: {code}")
-        connection.socket.deadline = self._deadline  # type: ignore[attr-defined]
+        connection.socket.deadline = self._deadline
 
     def _bind_as(self, entry: Entry, dn: str, password: Secret) -> None:
         self._step = "bind"

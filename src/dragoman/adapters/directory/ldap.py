@@ -12,13 +12,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from dragoman.adapters.directory.place import Attributes, Place
 from dragoman.core.ports import Clock, DirectoryBusy, DirectoryFailed, DirectoryUnreachable, Entry, PasswordRefused
 from dragoman.model import Secret
 
 if TYPE_CHECKING:
     import ssl
 
-    from dragoman.adapters.directory.exchange import Exchange, Place
+    from dragoman.adapters.directory.exchange import Exchange
+
+__all__ = ["Attributes", "LdapDirectory", "Place"]
 
 T = TypeVar("T")
 

@@ -53,7 +53,6 @@ _VALUES: dict[str, bool | int | str] = {
     "Accounts_twoFactorAuthentication_email_available_for_OAuth_users": False,
     "CAS_enabled": False,
     "CAS_login_url": "",
-    "LDAP_Enable": False,
     "Site_Name": "Dragoman",
 }
 
@@ -81,13 +80,14 @@ def _site(scheme: str, host: str) -> str:
     return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
-def settings(query: SettingsQuery, site: str, house: Id) -> PublicSettings:
+def settings(query: SettingsQuery, site: str, house: Id, *, directory: bool) -> PublicSettings:
     """Return a page of the public settings, by name.
 
     :param site: the server's address, `Site_Url`.
+    :param directory: whether a directory is configured, `LDAP_Enable`.
     :param house: the id of the organization made at set-up, from which `uniqueID` is made.
     """
-    values = _VALUES | {"Site_Url": site, "uniqueID": _unique_id(house)}
+    values = _VALUES | {"Site_Url": site, "uniqueID": _unique_id(house), "LDAP_Enable": directory}
     wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
     found = [Setting(name, values[name]) for name in sorted(wanted)]
     page = tuple(found[query.offset :][: query.count or None])

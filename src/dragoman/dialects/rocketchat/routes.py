@@ -90,7 +90,8 @@ async def info(call: Call) -> wire.Info:
 )
 async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
     """List the settings that a sign-in screen reads."""
-    return public.settings(query, public.site_of(call), await call.core.accounts.default_organization())
+    house, directory = await call.core.accounts.default_organization(), call.config(Config).directory
+    return public.settings(query, public.site_of(call), house, directory=directory)
 
 
 @operation("GET", "/api/v1/settings.oauth", answers={200: wire.LoginServices}, access="open", tag="discovery")
