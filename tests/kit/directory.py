@@ -223,6 +223,15 @@ class Slapd:
         """Take an entry away."""
         self.apply(_line("dn", dn) + "changetype: delete\n")
 
+    def clear(self) -> None:
+        """Take everybody away."""
+        found = subprocess.run(
+            ["ldapsearch", "-x", "-LLL", "-o", "ldif-wrap=no", "-H", f"ldap://127.0.0.1:{self.port}", "-D", ROOT,
+             "-w", ROOT_PASSWORD, "-b", self.base, "-s", "one", "1.1"],
+            capture_output=True, check=True, timeout=20, text=True,
+        )  # fmt: skip
+        self.apply("\n".join(f"{line}\nchangetype: delete\n" for line in found.stdout.splitlines() if line))
+
     def apply(self, ldif: str) -> None:
         """Apply changes as LDIF (RFC 2849)."""
         done = subprocess.run(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from dragoman.adapters.directory.place import Attributes, Place
@@ -17,8 +16,6 @@ from dragoman.core.ports import Clock, DirectoryBusy, DirectoryFailed, Directory
 from dragoman.model import Secret
 
 if TYPE_CHECKING:
-    import ssl
-
     from dragoman.adapters.directory.exchange import Exchange
 
 __all__ = ["Attributes", "LdapDirectory", "Place"]
@@ -40,8 +37,8 @@ class LdapDirectory:
         self._place = place
         self._clock = clock
         self._slots = asyncio.Semaphore(place.connections)
-        self._context: ssl.SSLContext | None = None
-        self._ready = False
+        self._loading = asyncio.Lock()
+        self._exchange: Callable[[float], Exchange] | None = None
 
     async def prove(self, name: str, password: Secret, *, id: str = "") -> Entry:
         """Look somebody up and bind with the password. Raises as `Directory.prove` does."""
@@ -57,6 +54,7 @@ class LdapDirectory:
         """Nothing is kept open between calls."""
 
     async def _within(self, ask: Callable[[Exchange], T]) -> T:
+        made = await self._loaded()
         deadline = self._clock.monotonic() + self._place.timeout
         try:
             async with asyncio.timeout(self._place.timeout):
@@ -66,7 +64,7 @@ class LdapDirectory:
         left = max(0.0, deadline - self._clock.monotonic())
         try:
             async with asyncio.timeout(left + GRACE_SECONDS):
-                return await self._in_thread(partial(self._work, ask, deadline))
+                return await self._in_thread(lambda: ask(made(deadline)))
         except TimeoutError:
             raise DirectoryUnreachable("no answer in time") from None
 
@@ -100,14 +98,18 @@ class LdapDirectory:
         threading.Thread(target=run, name="directory", daemon=True).start()
         return await answer
 
-    def _work(self, ask: Callable[[Exchange], T], deadline: float) -> T:
-        # Here, in the thread: the library takes long to import, and authorities to read.
+    async def _loaded(self) -> Callable[[float], Exchange]:
+        """Import the library and read the authorities, once and before any deadline: a busy machine takes its time."""
+        async with self._loading:
+            if self._exchange is None:
+                self._exchange = await asyncio.to_thread(self._load)
+            return self._exchange
+
+    def _load(self) -> Callable[[float], Exchange]:
         from dragoman.adapters.directory import exchange
 
-        if not self._ready:
-            self._context = exchange.context(self._place)
-            self._ready = True
-        return ask(exchange.Exchange(self._place, self._context, self._clock.monotonic, deadline))
+        context = exchange.context(self._place)
+        return lambda deadline: exchange.Exchange(self._place, context, self._clock.monotonic, deadline)
 
 
 def bindable(password: Secret) -> bool:
