@@ -281,23 +281,69 @@ def enable(account: str, as_json: bool) -> None:
 
         segno.make(enrolled.url.reveal(), micro=False).terminal(compact=True)
     facts([("secret", enrolled.seed.reveal()), ("url", enrolled.url.reveal())])
-    click.echo("recovery codes, each good once:")
-    for code in codes:
-        click.echo(f"  {code}")
+    _show_codes(codes)
 
 
 @totp.command()
 @where_options
 @click.argument("account")
 def disable(account: str) -> None:
-    """Remove TOTP and the recovery codes. Ends every client session of the account."""
+    """Remove TOTP; the recovery codes go with the last factor. Ends every client session of the account."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> None:
         await core.factors.disable_totp(await core.accounts.named(account))
 
     with_core(work)
-    say(f"{account} has no second factor")
+    say(f"{account} is not asked for TOTP codes any more")
+
+
+@account.group("email-code", short_help="Enrol and remove codes by mail.")
+@where_options
+def email_code() -> None:
+    """Enrol and remove codes by mail as the second factor of an account."""
+
+
+@email_code.command("enable")
+@where_options
+@json_option
+@click.argument("account")
+@click.option("--recovery-codes", is_flag=True, help="Draw recovery codes too, if the account has none.")
+def enable_email_code(account: str, recovery_codes: bool, as_json: bool) -> None:
+    """Enrol codes by mail to the account's first vouched or verified address. Ends every client session of it."""
+    from dragoman.cli.running import with_core
+    from dragoman.model import Secret
+
+    async def work(core: Core) -> tuple[Secret, ...]:
+        return await core.factors.enable_email(await core.accounts.named(account), recovery=recovery_codes)
+
+    codes = [code.reveal() for code in with_core(work)]
+    if as_json:
+        print_json({"recoveryCodes": codes})
+        return
+    say(f"{account} gets a code by mail at each sign-in")
+    if codes:
+        _show_codes(codes)
+
+
+@email_code.command("disable")
+@where_options
+@click.argument("account")
+def disable_email_code(account: str) -> None:
+    """Remove codes by mail; the recovery codes go with the last factor. Ends every client session of the account."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.factors.disable_email(await core.accounts.named(account))
+
+    with_core(work)
+    say(f"{account} gets no codes by mail any more")
+
+
+def _show_codes(codes: list[str]) -> None:
+    click.echo("recovery codes, each good once:")
+    for code in codes:
+        click.echo(f"  {code}")
 
 
 # ---------------------------------------------------------------- shapes

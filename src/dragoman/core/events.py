@@ -13,7 +13,8 @@ Kind = Literal[
     "password_refused",  # detail: reason
     "code_refused",  # a wrong code of the second factor
     "sign_in_refused",  # the credential was right, something else was not; detail: reason
-    "second_factor_asked",
+    "second_factor_asked",  # detail: mailed (yes or no), whether a code was sent
+    "code_asked_for",  # somebody asked for a code by mail without signing in; detail: sent (yes or no), name
     "locked_out",  # attempts refused by a budget, counted per minute; detail: budget
     "signed_out",
     "sessions_ended",  # detail: why, number

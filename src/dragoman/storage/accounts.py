@@ -72,7 +72,7 @@ _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default 
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
 _LANGUAGE = Statement("select language from account where id = :id")
 _SET_LANGUAGE = Statement("update account set language = :language where id = :id")
-_MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id")
+_MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id", hot=True)
 _MAIL_PROVED = Statement("update account set mail_proved_at = :now where id = :id")
 _META = Statement("select value from meta where name = :name")
 _SET_META = Statement("insert into meta(name, value) values (:name, :value) on conflict (name) do nothing")
