@@ -129,6 +129,10 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
+async def _send_email_code(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -139,6 +143,7 @@ ROCKETCHAT = (
     _login("directory", lambda g: {"ldap": True, "username": g.username, "ldapPass": g.password, "ldapOptions": {}}),
     _login("resume", lambda g: {"resume": g.held.get("rc", "")}, proves="session", makes=0),
     Recipe("rocketchat", "POST", "/api/v1/login", "form-encoded", "password", _login_as_form, 1),
+    Recipe("rocketchat", "POST", "/api/v1/users.2fa.sendEmailCode", "", "nothing", _send_email_code),
     _chat("POST", "/api/v1/logout"),
     _chat("GET", "/api/v1/logout"),
     _chat("GET", "/api/v1/me"),
