@@ -11,6 +11,7 @@ import pytest
 
 from dragoman.core import refusals
 from dragoman.core.doors import DAY, HOUR, Door
+from dragoman.core.recovery import SLOT_SECONDS
 from dragoman.core.tokens import Opaque
 from dragoman.model import Client, Password, Pending, Person, SignedIn, Typed
 from dragoman.storage import accounts, credentials
@@ -515,8 +516,9 @@ async def test_a_request_writes_alike_for_everybody_and_sends_to_the_enrolled_on
     for number, name in enumerate(
         ["ada", "bob", "carol", "nobody", "nobody@example.com", "x" * 5000, "nul\x00@\ud800"]
     ):
-        before = (await house.db.scan(_ROWS))[0]
+        before, began = (await house.db.scan(_ROWS))[0], house.clock.monotonic()
         await house.core.factors.mail_code(PAUSING, Typed("any", name), client(f"203.0.113.{number}"))
+        assert house.clock.monotonic() - began >= SLOT_SECONDS
         after = (await house.db.scan(_ROWS))[0]
         written.append(tuple(a - b for a, b in zip(after, before, strict=True)))
     assert written == [(1, 2, 0)] * 7

@@ -277,6 +277,15 @@ async def _usual_day(house: House, recording: Recording) -> None:
         second = {"challengeId": challenge, "code": code}
         verified = await house.post("/api/auth/user/verify-challenge", json=second)
     assert verified.status_code == 200, verified.text
+    with recording.paused():
+        await house.core.factors.disable_totp(ada.account)
+        await house.enrol_email(ada)
+        house.clock.move(60)
+    challenge = (await house.post("/api/auth/user/sign-in", json=flat)).json()["data"]["challengeId"]
+    code = await house.mailed_code()
+    for typed in ("not it", code):
+        verified = await house.post("/api/auth/user/verify-challenge", json={"challengeId": challenge, "code": typed})
+    assert verified.status_code == 200, verified.text
 
 
 async def test_what_serves_a_sign_in_is_marked_hot(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ _INSERT_ORGANIZATION = Statement(
 )
 _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default = 1")
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
-_LANGUAGE = Statement("select language from account where id = :id")
+_LANGUAGE = Statement("select language from account where id = :id", hot=True)
 _SET_LANGUAGE = Statement("update account set language = :language where id = :id")
 _MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id", hot=True)
 _MAIL_PROVED = Statement("update account set mail_proved_at = :now where id = :id")

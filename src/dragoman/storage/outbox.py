@@ -10,7 +10,8 @@ from dragoman.storage.sealing import Sealer, where
 
 _INSERT = Statement(
     """insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at)
-       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)"""
+       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)""",
+    hot=True,
 )
 
 _SWEEP = Statement(
