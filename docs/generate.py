@@ -136,6 +136,7 @@ _MADE: Mapping[type[Refusal], Callable[[], Refusal]] = {
     refusals.IdentifierTaken: lambda: refusals.IdentifierTaken("email"),
     refusals.BadIdentifier: lambda: refusals.BadIdentifier("email", "no @ in it"),
     refusals.WeakPassword: lambda: refusals.WeakPassword("common"),
+    refusals.SettingRefused: lambda: refusals.SettingRefused("limits.account_hour", "at most 30"),
 }
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import structlog
 
-from dragoman.core import Core, Policy
+from dragoman.core import Core
 from dragoman.core.credentials.hashes import Parameters
 from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
+from dragoman.core.policy import Mailing, Policy
 from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
@@ -88,7 +89,22 @@ def policy(settings: Settings) -> Policy:
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
     )
-    return Policy(budgets, settings.accounts.conceal, settings.accounts.issuer)
+    given = settings.accounts
+    return Policy(budgets, given.conceal, given.issuer, mailing(settings), given.password_reset, given.email_codes)
+
+
+def mailing(settings: Settings) -> Mailing:
+    """Return what the settings say of mail."""
+    server, mail, links = settings.server, settings.mail, {}
+    for name in settings.dialects.__struct_fields__:
+        section = getattr(settings.dialects, name)
+        for purpose in ("reset", "verify", "invite"):
+            if template := getattr(section, f"link_{purpose}"):
+                links[f"{name}.{purpose}"] = template
+    scheme = "https" if server.tls_cert else "http"
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    base = server.public_url or f"{scheme}://{host}:{server.port}"
+    return Mailing(mail.transport != "off", mail.language, frozenset(mail.notices_off), base, links)
 
 
 async def open_database(settings: Settings, random: Random) -> Engine:

@@ -25,7 +25,7 @@ Minutes = Annotated[float, Meta(gt=0, le=24 * 60)]
 # loosest that it can be (threat 37). `true` and `false` are for switches, `earlier` for words, tightest first.
 SMALLER, LARGER, TRUE, FALSE, EARLIER = ({"tighter": way} for way in ("smaller", "larger", "true", "false", "earlier"))
 
-SECRETS = frozenset({"storage.postgres"})
+SECRETS = frozenset({"storage.postgres", "mail.password"})
 """Settings whose value may hold a password: never printed."""
 OTHER_VARIABLES = frozenset({"DRAGOMAN_CONFIG", "DRAGOMAN_ADMIN_EMAIL", "DRAGOMAN_ADMIN_PASSWORD"})
 """Variables that the command line reads and that are no settings."""
@@ -57,6 +57,12 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     forwarded_header: Annotated[
         Literal["x-forwarded-for", "forwarded"], Meta(description="The header your proxies write.")
     ] = "x-forwarded-for"
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Address that links in mails begin with, `https://id.example.com`; empty for where it listens."
+        ),
+    ] = ""
 
 
 class Storage(Struct, frozen=True, forbid_unknown_fields=True):
@@ -111,7 +117,42 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     conceal: Annotated[
         bool, Meta(description="Never tell whether an account exists, also where a contract does (decision 29).")
     ] = False
-    issuer: Annotated[str, Meta(description="Name shown in authenticator apps.")] = "Dragoman"
+    issuer: Annotated[str, Meta(description="Name shown in authenticator apps and mails.")] = "Dragoman"
+    password_reset: Annotated[bool, Meta(description="A forgotten password may be reset by mail.")] = True
+    email_codes: Annotated[
+        bool, Meta(description="Mailed codes may serve as second factor to accounts that enabled them (decision 9).")
+    ] = True
+
+
+class Mail(Struct, frozen=True, forbid_unknown_fields=True):
+    """How mail is sent."""
+
+    transport: Annotated[
+        Literal["off", "console", "smtp"],
+        Meta(
+            description="`smtp` sends; `console` prints mails with their live links, for development; `off` sends none."
+        ),
+    ] = "off"
+    host: Annotated[str, Meta(description="Mail server.")] = "localhost"
+    port: Annotated[Port, Meta(description="Its port; 0 for the usual one: 587, with `tls` 465, with `none` 25.")] = 0
+    security: Annotated[
+        Literal["starttls", "tls", "none"], Meta(description="Encryption: asked for, from the first byte, or none.")
+    ] = "starttls"
+    ca_file: Annotated[str, Meta(description="PEM file of authorities to trust; empty for the system's.")] = ""
+    username: Annotated[str, Meta(description="Name to sign in with at the mail server; empty for none.")] = ""
+    password: Annotated[str, Meta(description="Password of that name.")] = ""
+    sender: Annotated[str, Meta(description="From whom mails come, `Example <id@example.com>`.")] = ""
+    language: Annotated[Literal["en", "de"], Meta(description="Language for accounts that named none.")] = "en"
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=120, description="Longest time for handing one mail over, all steps together.")
+    ] = 30.0
+    notices_off: Annotated[
+        tuple[str, ...],
+        Meta(description="Kinds of notices that are not sent, `new_network`; see docs/how-to/send-mail.md."),
+    ] = ()
+    in_serve: Annotated[
+        bool, Meta(description="Deliver within `dragoman serve`; false where `dragoman worker` runs beside it.")
+    ] = True
 
 
 class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +164,15 @@ class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     origins: Annotated[
         tuple[str, ...], Meta(description="Web origins that may call from a browser, `https://app.example.com`.")
     ] = ()
+    link_reset: Annotated[
+        str,
+        Meta(
+            description="Where its mails lead to set a new password, `https://app.example.com/r/{token}`;"
+            " empty for our page."
+        ),
+    ] = ""
+    link_verify: Annotated[str, Meta(description="The same to confirm an address.")] = ""
+    link_invite: Annotated[str, Meta(description="The same to take up an invitation.")] = ""
 
 
 class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
@@ -178,6 +228,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     passwords: Passwords = Passwords()
     limits: Limits = Limits()
     accounts: Accounts = Accounts()
+    mail: Mail = Mail()
     dialects: Dialects = field(default_factory=Dialects)
     log: Log = Log()
 
@@ -381,10 +432,30 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    faults += _mail_faults(settings)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
+        for link in ("link_reset", "link_verify", "link_invite"):
+            found = getattr(section, link)
+            if found and not (found.startswith(("https://", "http://")) and found.count("{token}") == 1):
+                faults.append(f"dialects.{name}.{link}: found {found!r}, expected an http address with one {{token}}")
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
             faults.append(
                 f"dialects.{name}.prefix: found {section.prefix!r}, expected /word without a slash at the end"
             )
+    return faults
+
+
+def _mail_faults(settings: Settings) -> list[str]:
+    faults = []
+    base, mail = settings.server.public_url, settings.mail
+    if base and (not base.startswith(("https://", "http://")) or base.endswith("/")):
+        faults.append(f"server.public_url: found {base!r}, expected https://name without a slash at the end")
+    if mail.transport == "smtp":
+        if "@" not in mail.sender:
+            faults.append("mail.sender: mail.transport is smtp, but nobody is named from whom mails come")
+        if not base:
+            faults.append("server.public_url: mail.transport is smtp, but links in mails lead nowhere without it")
+        if mail.username and mail.security == "none":
+            faults.append("mail.security: a password is not sent without encryption; set starttls or tls")
     return faults

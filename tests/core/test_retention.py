@@ -41,6 +41,20 @@ TABLES: dict[str, Kept] = {
         " values (:key, :account, 'probe', '', 0, 1, '{}', :at, :at)",
         "select count(*) from attempt where handle_hash = :key",
     ),
+    "ticket": Kept(
+        "insert into ticket(id, hash, purpose, account, about, created_at, ends_at)"
+        " values (:key, :key, 'reset', :account, '', :at, :at)",
+        "select count(*) from ticket where id = :key",
+    ),
+    "code": Kept(
+        "insert into code(account, purpose, door, mac, about, created_at, ends_at)"
+        " values (:account, cast(:text as text), '', :key, '', :at, :at)",
+        "select count(*) from code where mac = :key",
+    ),
+    "outbox": Kept(
+        "insert into outbox(id, channel, kind, sealed, created_at, dead_at) values (:key, 'mail', '', :key, :at, :at)",
+        "select count(*) from outbox where id = :key",
+    ),
     "session": Kept(_SESSION, "select count(*) from session where id = :key"),
     "signing_key": Kept(
         "insert into signing_key(id, use, algorithm, sealed, created_at, retired_at)"
@@ -74,6 +88,7 @@ FOR_GOOD = {
     "alias": "goes with its account",
     "credential": "goes with its account",
     "recovery_code": "goes with its account",
+    "setting": "holds until it is changed or unset",
 }
 """Tables whose rows have no age of their own, and why."""
 

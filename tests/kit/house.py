@@ -17,7 +17,7 @@ import pyotp
 from dragoman.app import core_over, gateway, mounts, open_doors
 from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
-from dragoman.core.ports import SystemRandom
+from dragoman.core.ports import Letter, SystemRandom
 from dragoman.http import Dialect, Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
@@ -32,6 +32,7 @@ from kit.postgres import Cluster
 
 PASSWORD = "correct horse battery"
 _LIVE = Statement("select door, kind, account from session where ended_at is null order by id")
+_WAITING = Statement("select id, account, kind, sealed from outbox order by created_at, id")
 _UNEXPLAINED = Statement(
     """select count(*) from session s where not exists
          (select 1 from event e where e.kind = 'signed_in' and e.session = s.id)"""
@@ -102,6 +103,16 @@ class House:
         """Return door, kind and account of every session that was not ended."""
         return [(door, kind, account) for door, kind, account in await self.db.scan(_LIVE)]
 
+    async def letters(self, kind: str | None = None) -> list[Letter]:
+        """Return the letters that wait in the outbox, oldest first, of one kind or of all."""
+        rows = await self.db.scan(_WAITING)
+        found = [self.core.letters.read(id, account, named, sealed) for id, account, named, sealed in rows]
+        return [letter for letter in found if kind in (None, letter.kind)]
+
+    async def token(self, kind: str) -> str:
+        """Return the token in the link of the newest letter of this kind."""
+        return (await self.letters(kind))[-1].values["link"].rpartition("/")[2]
+
     def hash_evaluations(self) -> int:
         """Return how many password hashes were computed to verify."""
         return self.core.pool.evaluations
@@ -128,7 +139,8 @@ def fast_settings(folder: Path, **changes: Any) -> Settings:
     """Return settings for tests: cheap hashes, database in `folder`; `changes` are dotted names with _ for the dot."""
     overrides: dict[str, Any] = {
         "storage.data": str(folder / "data"), "passwords.memory_kib": 8192, "passwords.passes": 1,
-        "passwords.queue_seconds": 10.0, "log.access": False,
+        "passwords.queue_seconds": 10.0, "log.access": False, "mail.transport": "console",
+        "server.public_url": "http://dragoman.test",
         **{name.replace("__", "."): value for name, value in changes.items()},
     }  # fmt: skip
     return load(None, {}, overrides)

@@ -32,19 +32,24 @@ HOT = [s for s in PORTABLE if s.hot]
 
 ORGANIZATION, ACCOUNT, OTHER, FRESH, SESSION, ENDED = (bytes([n]) * 16 for n in range(1, 7))
 HASH = b"h" * 32
+TICKET = b"t" * 16
 NOW = 1_800_000_000_000
 
 VALUES: dict[str, Any] = {
+    "about": "ada@example.com",
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "cap": 1, "client": b"c" * 8, "code": "123456", "confirmed": 0,
     "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "detail": "{}", "device": None, "dies_at": NOW,
-    "display_name": "Ada", "door": "probe", "ends_at": NOW + 1000, "first_name": "Ada", "first_verified_at": NOW,
+    "display_name": "Ada", "door": "probe", "channel": "mail",
+    "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
-    "last_name": "Example", "limit": 10, "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
+    "language": "de", "lapses_at": NOW, "last_name": "Example", "limit": 10,
+    "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "odd_retries": 3, "others": 4,
     "old": b"sealed", "organization": ORGANIZATION,
-    "parent": None, "proved_at": NOW, "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
+    "parent": None, "proved_at": NOW, "purpose": "reset",
+    "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
     "scope": "strangers", "sealed": b"sealed", "sealed_token": None, "seed": b"s" * 16, "session": SESSION,
     "shown": "Ada@example.com", "since": 0, "state": "verified", "status": "active", "step": 2, "streak": 100,
     "subject": b"s" * 16, "system": "probe", "token_hash": b"n" * 32, "token_use": "probe_jwt", "use": "probe_jwt",
@@ -54,6 +59,8 @@ VALUES: dict[str, Any] = {
 
 OTHERWISE: dict[tuple[str, str], Any] = {
     ("dragoman.storage.accounts", "after"): b"",
+    ("dragoman.storage.codes", "door"): "",
+    ("dragoman.storage.tickets", "id"): TICKET,
     ("dragoman.storage.accounts", "now"): NOW,
     ("dragoman.storage.keys", "id"): 99,
     ("dragoman.storage.keys", "before"): NOW,
@@ -75,8 +82,9 @@ def arguments(statement: Statement) -> dict[str, Any]:
             chosen["id"] = ACCOUNT
     elif " identifier(" in statement.sql or " alias(" in statement.sql:
         chosen.update({k: "fresh" for k in ("folded", "value", "system") if k in chosen})
-    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "recovery_code")):
+    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "recovery_code", "ticket")):
         chosen.update({k: b"f" * 32 for k in ("handle", "hash", "mac") if k in chosen})
+        chosen.update({k: FRESH for k in ("id",) if k in chosen})
     return chosen
 
 
@@ -110,12 +118,21 @@ SEED = [
         "insert into known_network(account, network, last_at) values (:a, '192.0.2.1/32', 5)",
         "insert into mark(hash, account, created_at, last_at) values (:hash, :a, 5, 5)",
         "insert into event(at, kind, account, address, detail) values (5, 'signed_in', :a, '', '{}')",
+        "insert into ticket(id, hash, purpose, account, about, created_at, ends_at)"
+        " values (:t, :hash, 'reset', :a, 'ada@example.com', 5, :later)",
+        "insert into code(account, purpose, door, mac, about, created_at, ends_at)"
+        " values (:a, 'reset', '', :hash, 'ada@example.com', 5, :later)",
+        "insert into outbox(id, channel, kind, account, sealed, created_at, due_at)"
+        " values (:t, 'mail', 'reset', :a, :sealed, 5, 5)",
+        "insert into setting(name, value, updated_at) values ('limits.account_hour', '20', 5)",
         "insert into sequence(name, next) values ('ada', 7)",
         "insert into meta(name, value) values ('set_up', '1')",
     )
 ]
-SEEDED = {"o": ORGANIZATION, "a": ACCOUNT, "b": OTHER, "s": SESSION, "e": ENDED, "hash": HASH, "sealed": b"sealed",
-          "later": NOW + 5000}  # fmt: skip
+SEEDED = {
+    "t": TICKET, "o": ORGANIZATION, "a": ACCOUNT, "b": OTHER, "s": SESSION, "e": ENDED, "hash": HASH,
+    "sealed": b"sealed", "later": NOW + 5000,
+}  # fmt: skip
 
 
 class _Undo(Exception):

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from msgspec import Struct
-
 from dragoman.core.accounts import Accounts
 from dragoman.core.background import Background
 from dragoman.core.doors import Door
@@ -17,13 +15,17 @@ from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
-from dragoman.core.limits import Budgets, Limits
+from dragoman.core.letters import Letters
+from dragoman.core.limits import Limits
 from dragoman.core.people import People
+from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Random
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
-from dragoman.core.signin import SignIn, Tools
+from dragoman.core.signin import SignIn
+from dragoman.core.tickets import Tickets
 from dragoman.core.tokens import Tokens
+from dragoman.core.tools import Tools
 from dragoman.storage import credentials as stored_credentials
 from dragoman.storage import events as stored_events
 from dragoman.storage.engine import Engine
@@ -31,16 +33,6 @@ from dragoman.storage.events import Event
 from dragoman.storage.sealing import Sealer
 
 MINUTE = 60_000
-
-
-class Policy(Struct, frozen=True):
-    """What an operator may set of the core's behaviour."""
-
-    budgets: Budgets = Budgets()
-    conceal_accounts: bool = False
-    """Uniform answers everywhere, against the contracts that tell who exists (decision 29)."""
-    issuer: str = "Dragoman"
-    """The name that authenticator apps show."""
 
 
 class Core:
@@ -62,9 +54,11 @@ class Core:
         self.pool = pool
         self.keystore = KeyStore(db, sealer, clock, random, uses_of(by_name.values()))
         self.tokens = Tokens(clock, random, self.keystore.keys)
+        self.letters = Letters(db, sealer, clock, random, self._policy)
         self._tools = Tools(
             db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=People(db), tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(policy.budgets), tally=Tally(), background=Background(),
+            letters=self.letters, tickets=Tickets(db, clock, random, self.tokens), policy=self._policy,
             doors=by_name, conceal_accounts=policy.conceal_accounts,
         )  # fmt: skip
         self.signin = SignIn(self._tools)
@@ -73,6 +67,9 @@ class Core:
         self.factors = Factors(self._tools, policy.issuer)
         self._swept_at = 0
         self._surveyed_at = 0
+
+    async def _policy(self) -> Policy:
+        return self.policy
 
     async def start(self) -> None:
         """Load the signing keys, make the missing ones, and learn what hashes the store holds."""

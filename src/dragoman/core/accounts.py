@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.credentials import hashes, policy
-from dragoman.core.signin import Tools
+from dragoman.core.tools import Tools
 from dragoman.model import Account, AccountKind, AddressState, Id, Identifier, Millis, Password, Person, Status
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.engine import ConstraintViolated, Tx

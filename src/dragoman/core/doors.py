@@ -29,6 +29,8 @@ class Door(Struct, frozen=True):
     attempt: Literal["repeat", "handle"] | Signed = "repeat"
     """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
     signed limited token that names the attempt (decision 4)."""
+    ticket: Signed | None = None
+    """The form of a mailed verification token where the contract names one; None for 43 random characters."""
     idle: int | None = None
     absolute: int | None = None
     cap: int = 50

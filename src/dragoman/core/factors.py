@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from dragoman.core import events, refusals
 from dragoman.core.credentials import recovery_codes, totp
-from dragoman.core.signin import Tools
+from dragoman.core.tools import Tools
 from dragoman.model import Account, Secret
 from dragoman.storage import accounts, attempts, credentials, sessions
 from dragoman.storage.engine import Tx

@@ -61,6 +61,9 @@ class Budgets(Struct, frozen=True):
     codes_strangers: Budget = Budget((Window(20, DAY),), closes_at=100)
     codes_known: Budget = Budget((Window(10, HOUR),))
     telling: Budget = Budget((Window(10, HOUR),))
+    sent: Budget = Budget((Window(1, MINUTE), Window(5, HOUR), Window(20, DAY)))
+    sent_by_strangers: Budget = Budget((Window(1, MINUTE), Window(3, HOUR), Window(20, DAY)))
+    sent_by_network: Budget = Budget((Window(20, HOUR),))
     codes_per_attempt: int = 5
     mark_failures: int = 10
 
@@ -252,3 +255,21 @@ class Limits:
             return False
         await counters.put(tx, "telling", key, failed(self.budgets.telling, counter, now, 0), now, account=None)
         return True
+
+    async def may_send(self, tx: Tx, destination: bytes, client: Client | None, now: Millis, *, known: bool) -> int:
+        """Spend one message to a destination; return 0, or the seconds until it may get one (nothing is spent then).
+
+        :param destination: a keyed hash of it, the same whether or not anybody has it.
+        :param client: who asks; None for what the installation itself has to say.
+        :param known: whether the client is known to the account; strangers have the smaller budget (table D).
+        """
+        asked = self.budgets.sent if known else self.budgets.sent_by_strangers
+        budgets = [("sent", destination, asked)]
+        if client is not None and client.network:
+            budgets.append(("sent-network", client.network.encode(), self.budgets.sent_by_network))
+        counters_found = [await counters.find(tx, scope, subject) for scope, subject, _ in budgets]
+        waiting = max(wait(budget, found, now) for (_, _, budget), found in zip(budgets, counters_found, strict=True))
+        if not waiting:
+            for (scope, subject, budget), found in zip(budgets, counters_found, strict=True):
+                await counters.put(tx, scope, subject, failed(budget, found, now, 0), now, account=None)
+        return waiting

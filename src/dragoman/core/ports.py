@@ -1,11 +1,16 @@
-"""What the core asks of the outside: time and randomness, so that tests can move and fix both."""
+"""What the core asks of the outside: time and randomness, so that tests can move and fix both, and delivery."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Protocol
+
+from msgspec import Struct
+
+from dragoman.model import Id
 
 
 class Clock(Protocol):
@@ -26,6 +31,43 @@ class Random(Protocol):
 
     def below(self, bound: int) -> int:
         """Return an integer from 0 to `bound` - 1, each alike."""
+
+
+class Letter(Struct, frozen=True):
+    """One message to one destination, in no particular form yet."""
+
+    id: Id
+    """Stays the same however often it is handed over, so that whoever gets it twice can tell."""
+    kind: str
+    """A name of `core/letters.py`'s KINDS."""
+    to: str
+    """The address as its owner typed it."""
+    language: str
+    """`en` or `de`."""
+    values: Mapping[str, str]
+    """What KINDS lists for the kind, empty text for what is unknown. Free of nothing: markup and line ends may come."""
+
+
+class DeliveryFailed(Exception):
+    """A letter could not be handed over. The text is a reason for logs and never holds anything of the letter."""
+
+
+class Refused(DeliveryFailed):
+    """Nobody will ever take the letter like this: trying again is of no use."""
+
+
+class Unreachable(DeliveryFailed):
+    """Nobody took the letter just now: it is to be tried again."""
+
+
+class Mailer(Protocol):
+    """Delivers letters by mail."""
+
+    async def send(self, letter: Letter) -> None:
+        """Hand one letter over; it is taken when this returns. Raises Refused, Unreachable; ends in bounded time."""
+
+    async def close(self) -> None:
+        """Let go of what was kept open."""
 
 
 class SystemClock:

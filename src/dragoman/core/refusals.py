@@ -133,7 +133,47 @@ class VerificationRequired(Refusal):
     """The account must verify its address before it may write (Flashback's write block)."""
 
 
+# ---------------------------------------------------------------- mailed links, settings
+
+
+class BadTicket(Refusal):
+    """A mailed token is unknown, used, void, or good for something else: never told apart."""
+
+
+class TicketExpired(BadTicket):
+    """A mailed token was good once; its time is over. Told to whoever holds it."""
+
+
+class PasswordNeeded(Refusal):
+    """The account has no password yet, and this act has to bring one."""
+
+
+class SamePassword(Refusal):
+    """The new password is the old one."""
+
+
+class NotOffered(Refusal):
+    """This installation does not offer it: switched off, or no mailer is configured."""
+
+
+class TooSoon(Waiting):
+    """The same was sent a moment ago; asked again later it will be sent again."""
+
+
+class SettingRefused(Refusal):
+    """A setting cannot take this value: unknown, of the wrong kind, or looser than the configuration file allows."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: {why}")
+        self.name = name
+        self.why = why
+
+
 # ---------------------------------------------------------------- people
+
+
+class LastAdministrator(Refusal):
+    """Nobody else could administer this installation then."""
 
 
 class NotFound(Refusal):

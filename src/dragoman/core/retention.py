@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from dragoman.core.limits import Budgets
 from dragoman.model import Millis
-from dragoman.storage import accounts, attempts, counters, events, keys, sessions
+from dragoman.storage import accounts, attempts, codes, counters, events, identifiers, keys, outbox, sessions, tickets
 from dragoman.storage.engine import Engine, Tx
 
 DAY: Millis = 24 * 60 * 60_000
@@ -23,6 +23,10 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
     pieces: tuple[Callable[[Tx], Awaitable[int]], ...] = (
         lambda tx: sessions.sweep(tx, now - 90 * DAY),
         lambda tx: attempts.sweep(tx, now - DAY),
+        lambda tx: tickets.sweep(tx, now - DAY),
+        lambda tx: codes.sweep(tx, now - DAY),
+        lambda tx: outbox.sweep(tx, now - 14 * DAY),
+        lambda tx: identifiers.sweep_lapsed(tx, now),
         lambda tx: events.sweep(tx, now - 400 * DAY),
         lambda tx: counters.sweep(tx, now - DAY, closing, UNKNOWN_NAMES_KEPT),
         lambda tx: counters.sweep_known(tx, now - 90 * DAY),

@@ -14,8 +14,8 @@ from dragoman.core.doors import Door
 from dragoman.core.keys import NoKey
 from dragoman.core.organizations import may_manage
 from dragoman.core.second_factor import client_print
-from dragoman.core.signin import Tools, client_token
 from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed
+from dragoman.core.tools import Tools, client_token
 from dragoman.model import Account, Caller, Client, Id, Millis, Session, SignedIn
 from dragoman.storage import accounts, attempts, sessions
 from dragoman.storage.engine import Tx

@@ -8,7 +8,7 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 import msgspec
@@ -16,18 +16,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import chain, events, hashing, identifiers, refusals, second_factor
-from dragoman.core.background import Background
 from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
-from dragoman.core.hashing import HashPool
-from dragoman.core.keys import KeySet
-from dragoman.core.limits import Lane, Limits, lane_of
-from dragoman.core.people import People
-from dragoman.core.ports import Clock, Random, new_id
+from dragoman.core.limits import Lane, lane_of
+from dragoman.core.ports import new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import Code
-from dragoman.core.tokens import BadToken, Opaque, Signed, Tokens
+from dragoman.core.tokens import BadToken, Opaque, Signed
+from dragoman.core.tools import Tools, client_token
 from dragoman.model import (
     Account,
     Client,
@@ -46,34 +43,13 @@ from dragoman.model import (
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.attempts import Attempt
 from dragoman.storage.credentials import Credential
-from dragoman.storage.engine import Engine, Tx
-from dragoman.storage.sealing import Sealer
+from dragoman.storage.engine import Tx
 
 ATTEMPT_LIFE: Millis = 15 * 60_000
 ATTEMPTS_KEPT = 5
 HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
-
-
-class Tools(Struct):
-    """What the gate works with, made once by the composition root."""
-
-    db: Engine
-    sealer: Sealer
-    clock: Clock
-    random: Random
-    pool: HashPool
-    people: People
-    tokens: Tokens
-    keys: Callable[[], KeySet]
-    limits: Limits
-    tally: events.Tally
-    background: Background
-    doors: Mapping[str, Door]
-    conceal_accounts: bool = False
-    schemes: Collection[str] = ()
-    """Forms of hashes in the store, kept up to date by Core.tick."""
 
 
 class _Look(Struct, frozen=True):
@@ -508,14 +484,6 @@ class SignIn:
                 tx, account, version=credential.version, old=credential.sealed, scheme=label, sealed=sealed
             )
         )
-
-
-def client_token(tools: Tools, door: Door, session: Session, person: Person, drawn: str) -> tuple[str, Millis | None]:
-    """Return what a client holds for a session, and when that stops working. `drawn` is the opaque token, if any."""
-    if isinstance(door.token, Opaque):
-        return drawn, session.ends_at
-    ends_at = tools.tokens.end(door.token, session.ends_at)
-    return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
 
 
 _TELLING: Mapping[str, type[Refusal]] = {

@@ -70,6 +70,10 @@ _INSERT_ORGANIZATION = Statement(
 )
 _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default = 1")
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
+_LANGUAGE = Statement("select language from account where id = :id")
+_SET_LANGUAGE = Statement("update account set language = :language where id = :id")
+_MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id")
+_MAIL_PROVED = Statement("update account set mail_proved_at = :now where id = :id")
 _META = Statement("select value from meta where name = :name")
 _SET_META = Statement("insert into meta(name, value) values (:name, :value) on conflict (name) do nothing")
 _ADMINISTRATOR = Statement("select 1 from account where administrator = 1 limit 1")
@@ -208,6 +212,28 @@ async def raise_epoch(tx: Tx, account: Id, now: Millis) -> None:
 async def signed_in(tx: Tx, account: Id, now: Millis) -> None:
     """Record the time of a finished sign-in."""
     await tx.run(_SIGNED_IN, id=account, now=now)
+
+
+async def language(db: Reader, account: Id) -> str | None:
+    """Return the language in which the account wants its mail, None for the installation's."""
+    row = await db.one(_LANGUAGE, id=account)
+    return None if row is None or row[0] is None else str(row[0])
+
+
+async def set_language(tx: Tx, account: Id, language: str | None) -> None:
+    """Change the language in which the account wants its mail."""
+    await tx.run(_SET_LANGUAGE, id=account, language=language)
+
+
+async def mail_proved_at(db: Reader, account: Id) -> Millis | None:
+    """Return when a mailed token was last used for the account (decision 5)."""
+    row = await db.one(_MAIL_PROVED_AT, id=account)
+    return None if row is None or row[0] is None else int(row[0])
+
+
+async def mail_proved(tx: Tx, account: Id, now: Millis) -> None:
+    """Record that a mailed token was used for the account."""
+    await tx.run(_MAIL_PROVED, id=account, now=now)
 
 
 async def insert_organization(tx: Tx, id: Id, name: str, now: Millis, *, business: bool, default: bool) -> None:

@@ -87,6 +87,8 @@ account = _table(
     _number("updated_at"),
     _number("signed_in_at", null=True),
     _number("deleted_at", null=True),
+    _text("language", null=True),
+    _number("mail_proved_at", null=True),
     kept=30 * DAY,
 )
 """A person or bot. Kept for good; 30 days after a soft deletion, then erased with all that hangs on it."""
@@ -103,10 +105,15 @@ identifier = _table(
     _number("verified_at", null=True),
     _number("created_at"),
     _account(),
+    _number("lapses_at", null=True),
     kept=FOREVER,
 )
-"""Names by which an account is found, unique on the fold (decision 15)."""
+"""Names by which an account is found, unique on the fold (decision 15).
+
+One with `lapses_at` goes then: an address that was not proved, or the one it took the place of (decision 6).
+"""
 sa.Index("ix_identifier_account", identifier.c.account)
+sa.Index("ix_identifier_lapses_at", identifier.c.lapses_at)
 
 alias = _table("alias", _text("system", key=True), _text("value", key=True), _account(), kept=FOREVER)
 """The names other systems know an account by, made with it (decision 16)."""
@@ -152,6 +159,72 @@ attempt = _table(
 """A sign-in that waits for its second factor (decisions 4 and 44)."""
 sa.Index("ix_attempt_account", attempt.c.account, attempt.c.created_at)
 sa.Index("ix_attempt_ends_at", attempt.c.ends_at)
+
+ticket = _table(
+    "ticket",
+    _bytes("id", key=True),
+    _bytes("hash"),
+    _text("purpose"),
+    _account(),
+    _text("about"),
+    _number("created_at"),
+    _number("ends_at"),
+    _number("used_at", null=True),
+    kept=DAY,
+)
+"""What a link in a mail stands for, by the hash of its token, each good once. Kept for a day after its end."""
+sa.Index("uq_ticket_hash", ticket.c.hash, unique=True)
+sa.Index("ix_ticket_account", ticket.c.account, ticket.c.purpose, ticket.c.created_at)
+sa.Index("ix_ticket_ends_at", ticket.c.ends_at)
+
+code = _table(
+    "code",
+    _account(key=True),
+    _text("purpose", key=True),
+    _text("door", key=True),
+    _bytes("mac"),
+    _text("about"),
+    _number("wrong", 0),
+    _number("created_at"),
+    _number("ends_at"),
+    kept=DAY,
+)
+"""Codes that were sent, as HMAC under the master key: one per account, purpose and door. Kept for a day at most."""
+sa.Index("ix_code_ends_at", code.c.ends_at)
+
+outbox = _table(
+    "outbox",
+    _bytes("id", key=True),
+    _text("channel"),
+    _text("kind"),
+    _account(null=True),
+    _bytes("sealed"),
+    _number("created_at"),
+    _number("due_at", null=True),
+    _number("expires_at", null=True),
+    _number("tries", 0),
+    _bytes("lease", null=True),
+    _text("fault", null=True),
+    _number("dead_at", null=True),
+    kept=14 * DAY,
+)
+"""What waits to be sent, sealed; gone once it was taken over. A dead letter is kept for 14 days.
+
+`due_at` is when it is tried next; whoever takes it moves that ahead and leaves a `lease`. None: it is dead.
+"""
+sa.Index("ix_outbox_due_at", outbox.c.due_at)
+sa.Index("ix_outbox_account", outbox.c.account)
+sa.Index("ix_outbox_dead_at", outbox.c.dead_at)
+
+setting = _table(
+    "setting",
+    _text("name", key=True),
+    _text("value"),
+    _number("updated_at"),
+    _bytes("changed_by", null=True),
+    kept=FOREVER,
+)
+"""Settings that were changed at run time, as JSON, and by which account."""
 
 session = _table(
     "session",

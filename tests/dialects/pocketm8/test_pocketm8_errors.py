@@ -21,6 +21,7 @@ def raised() -> list[refusals.Refusal]:
         refusals.IdentifierTaken: ("email",),
         refusals.BadIdentifier: ("email", "it holds space"),
         refusals.WeakPassword: ("too_short",),
+        refusals.SettingRefused: ("limits.account_hour", "at most 30"),
     }
     return [kind(*wanting.get(kind, ())) for kind in sorted(refusals.catalogue(), key=str)]
 

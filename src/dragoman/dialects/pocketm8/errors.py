@@ -46,6 +46,14 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.IdentifierTaken: (400, "ALREADY_IN_USE"),
     refusals.BadIdentifier: (400, VALIDATION_FAILED),
     refusals.WeakPassword: (400, VALIDATION_FAILED),
+    refusals.BadTicket: (400, "INVALID_OR_EXPIRED_TOKEN"),
+    refusals.TicketExpired: (400, "INVALID_OR_EXPIRED_TOKEN"),
+    refusals.PasswordNeeded: (400, VALIDATION_FAILED),
+    refusals.SamePassword: (400, VALIDATION_FAILED),
+    refusals.NotOffered: (403, "FORBIDDEN"),
+    refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
+    refusals.SettingRefused: (400, VALIDATION_FAILED),
+    refusals.LastAdministrator: (403, "FORBIDDEN"),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {
@@ -101,4 +109,8 @@ def _fields(refusal: Refusal) -> tuple[FieldError, ...]:
         return (FieldError(refusal.kind, "INVALID_FORMAT"),)
     if isinstance(refusal, refusals.WeakPassword):
         return (FieldError("password", WEAK_PASSWORDS[refusal.reason]),)
+    if isinstance(refusal, refusals.PasswordNeeded):
+        return (FieldError("password", "REQUIRED"),)
+    if isinstance(refusal, refusals.SamePassword):
+        return (FieldError("password", "NOT_ALLOWED"),)
     return ()

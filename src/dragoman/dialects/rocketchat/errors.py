@@ -107,6 +107,16 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.IdentifierTaken: _taken,
     refusals.BadIdentifier: _unusable,
     refusals.WeakPassword: failure(400, "The password does not meet the policy", "error-password-policy-not-met"),
+    refusals.BadTicket: failure(404, "Token expired or invalid", "error-invalid-token"),
+    refusals.TicketExpired: failure(404, "Token expired or invalid", "error-invalid-token"),
+    refusals.PasswordNeeded: failure(400, "A password is required", "error-password-required"),
+    refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
+    refusals.NotOffered: failure(400, "Not allowed", "error-not-allowed"),
+    refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
+    refusals.SettingRefused: failure(400, "Invalid setting value", "error-invalid-setting-value"),
+    refusals.LastAdministrator: failure(
+        400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
+    ),
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
 }

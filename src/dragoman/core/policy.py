@@ -1,0 +1,55 @@
+"""What an operator chose of the core's behaviour, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from dragoman.core.limits import Budgets
+
+PATHS: Mapping[str, str] = {
+    "reset": "/reset-password/",
+    "verify": "/verify/",
+    "invite": "/invite/",
+    "undo": "/undo/",
+    "open": "/open/",
+    "magic": "/magic/",
+}
+"""Where our own page for each purpose of a mailed link lies; the token follows."""
+
+
+class Mailing(Struct, frozen=True):
+    """What is mailed, and where its links lead."""
+
+    enabled: bool = False
+    """Whether a mailer is configured."""
+    language: Literal["en", "de"] = "en"
+    """For accounts that named none."""
+    notices_off: frozenset[str] = frozenset()
+    """Kinds of notices that the operator does not want sent."""
+    base: str = "http://127.0.0.1:8080"
+    """The public address of this installation, without a slash at its end."""
+    links: Mapping[str, str] = {}
+    """Templates with `{token}` of links that lead elsewhere, by `<door>.<purpose>` (decision 43)."""
+
+    def link(self, door: str, purpose: str, token: str) -> str:
+        """Return the link for a mail. It comes from the configuration alone, never from a request (threat 15)."""
+        template = self.links.get(f"{door}.{purpose}") or f"{self.base}{PATHS[purpose]}{{token}}"
+        return template.replace("{token}", token)
+
+
+class Policy(Struct, frozen=True):
+    """What an operator may set of the core's behaviour."""
+
+    budgets: Budgets = Budgets()
+    conceal_accounts: bool = False
+    """Uniform answers everywhere, against the contracts that tell who exists (decision 29)."""
+    issuer: str = "Dragoman"
+    """The name that authenticator apps and mails show."""
+    mail: Mailing = Mailing()
+    password_reset: bool = True
+    """Whether a forgotten password may be reset by mail."""
+    email_codes: bool = True
+    """Whether mailed codes may serve as a second factor to those who enabled them (decision 9)."""

@@ -1,0 +1,110 @@
+"""Tickets: mailed tokens, each bound to one purpose and one account, stored as a hash, good once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dragoman.core import base64url, refusals
+from dragoman.core.doors import Door
+from dragoman.core.ports import Clock, Random
+from dragoman.core.tokens import BadToken, TokenExpired, Tokens
+from dragoman.model import Id, Millis, uuid_text
+from dragoman.storage import tickets
+from dragoman.storage.engine import Reader, Tx
+from dragoman.storage.tickets import Ticket
+
+Purpose = Literal["reset", "verify", "invite", "undo", "open", "magic"]
+MINUTE: Millis = 60_000
+HOUR: Millis = 60 * MINUTE
+DAY: Millis = 24 * HOUR
+LIVES: Mapping[Purpose, Millis] = {
+    "reset": HOUR, "verify": DAY, "invite": 7 * DAY, "undo": 7 * DAY, "open": DAY, "magic": 10 * MINUTE,
+}  # fmt: skip
+"""How long each is good (decision 44)."""
+KEPT = 3
+"""Live ones per account and purpose; the oldest beyond go."""
+TOKEN_BYTES = 32
+HANDLE_BYTES = 16
+
+
+class Draft(Struct, frozen=True):
+    """A ticket that is not stored yet, and the token that only its mail will hold."""
+
+    token: str
+    ticket: Ticket
+
+
+class Tickets:
+    """Issues tickets and takes them back."""
+
+    def __init__(self, db: Reader, clock: Clock, random: Random, tokens: Tokens) -> None:
+        self._db = db
+        self._clock = clock
+        self._random = random
+        self._tokens = tokens
+
+    def draft(self, purpose: Purpose, account: Id, *, about: str = "", door: Door | None = None) -> Draft:
+        """Draw a ticket, before the transaction that stores it. `door` may want its token in a form of its own."""
+        now = self._clock.now()
+        ends_at = now + LIVES[purpose]
+        token, hash = self._draw(purpose, account, door, ends_at)
+        id = self._random.bytes(HANDLE_BYTES)
+        return Draft(token, Ticket(id, hash, purpose, account, about, now, ends_at, None))
+
+    def redraft(self, ticket: Ticket, *, door: Door | None = None) -> Draft:
+        """Draw another token for a ticket that is to be mailed again."""
+        now = self._clock.now()
+        purpose: Purpose = ticket.purpose  # type: ignore[assignment]
+        ends_at = now + LIVES[purpose]
+        token, hash = self._draw(purpose, ticket.account, door, ends_at)
+        return Draft(token, replace(ticket, hash=hash, created_at=now, ends_at=ends_at))
+
+    def _draw(self, purpose: Purpose, account: Id, door: Door | None, ends_at: Millis) -> tuple[str, bytes]:
+        if door is None or door.ticket is None or purpose != "verify":
+            token = base64url.encode(self._random.bytes(TOKEN_BYTES))
+            return token, _hash(purpose, token.encode())
+        handle = self._random.bytes(HANDLE_BYTES)
+        claims = {"sub": uuid_text(account)}
+        token = self._tokens.issue_for(door.ticket, door.name, handle, claims, ends_at)
+        return token, _hash(purpose, handle)
+
+    async def put(self, tx: Tx, draft: Draft) -> None:
+        """Store a drawn ticket; the account's oldest live ones of its purpose beyond three go."""
+        await tickets.insert(tx, draft.ticket, KEPT)
+
+    async def renew(self, tx: Tx, before: Ticket, draft: Draft) -> bool:
+        """Store another token in a ticket's place: the one before is void. False when it was used meanwhile."""
+        after = draft.ticket
+        return await tickets.renew(tx, before, after.hash, after.created_at, after.ends_at)
+
+    async def find(self, purpose: Purpose, presented: str, door: Door | None = None) -> Ticket:
+        """Return the live ticket of a token, without using it up.
+
+        Raises BadTicket for whatever is wrong with it, TicketExpired when it was good once.
+        """
+        ticket = await tickets.find(self._db, _hash(purpose, self._handle(purpose, presented, door)))
+        if ticket is None or ticket.purpose != purpose or ticket.used_at is not None:
+            raise refusals.BadTicket
+        if ticket.ends_at <= self._clock.now():
+            raise refusals.TicketExpired
+        return ticket
+
+    def _handle(self, purpose: Purpose, presented: str, door: Door | None) -> bytes:
+        if door is None or door.ticket is None or purpose != "verify":
+            return presented.encode("utf-8", "surrogatepass")
+        try:
+            return self._tokens.read(door.ticket, door.name, presented).session_id or b""
+        except TokenExpired:
+            raise refusals.TicketExpired from None
+        except BadToken:
+            raise refusals.BadTicket from None
+
+
+def _hash(purpose: str, token: bytes) -> bytes:
+    """Return what a token is stored under: one presented for another purpose finds nothing."""
+    return sha256(purpose.encode() + b"\x00" + token).digest()

@@ -1,0 +1,55 @@
+"""What the parts of the core work with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from msgspec import Struct
+
+from dragoman.core import events
+from dragoman.core.background import Background
+from dragoman.core.doors import Door
+from dragoman.core.hashing import HashPool
+from dragoman.core.keys import KeySet
+from dragoman.core.letters import Letters
+from dragoman.core.limits import Limits
+from dragoman.core.people import People
+from dragoman.core.policy import Policy
+from dragoman.core.ports import Clock, Random
+from dragoman.core.tickets import Tickets
+from dragoman.core.tokens import Opaque, Tokens
+from dragoman.model import Millis, Person, Session
+from dragoman.storage.engine import Engine
+from dragoman.storage.sealing import Sealer
+
+
+class Tools(Struct):
+    """Made once by Core, shared by everything in it."""
+
+    db: Engine
+    sealer: Sealer
+    clock: Clock
+    random: Random
+    pool: HashPool
+    people: People
+    tokens: Tokens
+    keys: Callable[[], KeySet]
+    limits: Limits
+    tally: events.Tally
+    background: Background
+    letters: Letters
+    tickets: Tickets
+    policy: Callable[[], Awaitable[Policy]]
+    """What the operator chose, as it is in force now."""
+    doors: Mapping[str, Door]
+    conceal_accounts: bool = False
+    schemes: Collection[str] = ()
+    """Forms of hashes in the store, kept up to date by Core.tick."""
+
+
+def client_token(tools: Tools, door: Door, session: Session, person: Person, drawn: str) -> tuple[str, Millis | None]:
+    """Return what a client holds for a session, and when that stops working. `drawn` is the opaque token, if any."""
+    if isinstance(door.token, Opaque):
+        return drawn, session.ends_at
+    ends_at = tools.tokens.end(door.token, session.ends_at)
+    return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
