@@ -105,9 +105,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         Count, Meta(description="Failures per network in `network_minutes`.", extra=SMALLER)
     ] = 50
     network_minutes: Annotated[Minutes, Meta(description="How long those count, in minutes.", extra=LARGER)] = 5.0
-    network_names_hour: Annotated[
-        Count, Meta(description="Different names per network in an hour.", extra=SMALLER)
-    ] = 100
+    network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.", extra=SMALLER)] = (
+        100
+    )
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
 
 
@@ -115,13 +115,33 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     """What is told of accounts."""
 
     conceal: Annotated[
-        bool, Meta(description="Never tell whether an account exists, also where a contract does (decision 29).")
+        bool,
+        Meta(description="Never tell whether an account exists, also where a contract does (decision 29).", extra=TRUE),
     ] = False
     issuer: Annotated[str, Meta(description="Name shown in authenticator apps and mails.")] = "Dragoman"
-    password_reset: Annotated[bool, Meta(description="A forgotten password may be reset by mail.")] = True
+    password_reset: Annotated[bool, Meta(description="A forgotten password may be reset by mail.", extra=FALSE)] = True
     email_codes: Annotated[
-        bool, Meta(description="Mailed codes may serve as second factor to accounts that enabled them (decision 9).")
+        bool,
+        Meta(
+            description="Mailed codes may serve as second factor to accounts that enabled them (decision 9).",
+            extra=FALSE,
+        ),
     ] = True
+    code_minutes: Annotated[
+        float, Meta(ge=1, le=60, description="How long a mailed code is good, in minutes.", extra=SMALLER)
+    ] = 10.0
+    remember_minutes: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=60,
+            extra=SMALLER,
+            description="How long a proof counts as fresh for what asks for a fresh one (decision 25), in minutes.",
+        ),
+    ] = 10.0
+    registration: Annotated[
+        Literal["disabled", "public"], Meta(description="Whether anybody may register.", extra=EARLIER)
+    ] = "disabled"
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -289,9 +309,7 @@ def _settings_of(kind: type[Struct], path: tuple[str, ...]) -> Iterator[Known]:
             metas = [m for m in get_args(declared)[1:] if isinstance(m, Meta)]
             notes = [m.description for m in metas if m.description]
             ways = [m.extra["tighter"] for m in metas if m.extra and "tighter" in m.extra]
-            yield Known(
-                (*path, spec.name), declared, notes[0] if notes else "", default, ways[0] if ways else None
-            )
+            yield Known((*path, spec.name), declared, notes[0] if notes else "", default, ways[0] if ways else None)
 
 
 def value_of(settings: Settings, known: Known) -> Any:

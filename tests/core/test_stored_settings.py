@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ _STATE = Statement(
        (select coalesce(max(next), 0) from sequence where name = 'settings')"""
 )
 _SPOIL = Statement("update setting set value = :value where name = :name")
-_ADD = Statement('insert into setting(name, value, updated_at, "by") values (:name, :value, 1, null)')
+_ADD = Statement("insert into setting(name, value, updated_at) values (:name, :value, 1)")
 _RAISE = Statement("update sequence set next = next + 1 where name = 'settings'")
 
 
@@ -105,8 +104,14 @@ async def test_a_longer_window_holds_what_a_shorter_one_let_go(any_house: House)
 async def test_parallel_failures_against_a_tightened_budget(any_house: House) -> None:
     await any_house.ada()
     await any_house.core.settings.set(ACCOUNT, 3, None)
-    found = Counter(await asyncio.gather(*(attempt(any_house, address=f"198.51.100.{n}") for n in range(12))))
-    assert found == {"WrongPassword": 3, "AccountLocked": 9}
+
+    async def stranger(number: int) -> list[str]:
+        return [await attempt(any_house, address=f"198.51.100.{number}") for _ in range(6)]
+
+    found = Counter(sum(await asyncio.gather(*(stranger(n) for n in range(8))), []))
+    assert found["WrongPassword"] == 3
+    assert found.keys() <= {"WrongPassword", "AccountLocked", "Busy"}
+    assert await attempt(any_house, PASSWORD) == "AccountLocked"
 
 
 async def test_a_closed_lane_and_a_network_follow_too(any_house: House) -> None:
@@ -204,14 +209,9 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(house: House, nam
     storable = next(each for each in configured(house.settings).storables if each.name == name)
     before = await state(house)
     for value in BAD:
-        fits = {
-            "true": value is True, "false": value is False, "earlier": False,
-            "smaller": type(value) is float and 0 < value <= storable.floor and isinstance(storable.floor, float)
-            or value == 0 and type(value) is int and isinstance(storable.floor, float)
-            and storable.name == "accounts.remember_minutes",
-            "larger": False,
-        }[storable.tighter]  # fmt: skip
-        if fits:
+        if isinstance(value, bool) and isinstance(storable.floor, bool):
+            continue
+        if value == 2.5 and isinstance(storable.floor, float) and storable.tighter == "smaller":
             continue
         with pytest.raises(refusals.SettingRefused) as caught:
             await house.core.settings.set(name, value, None)
@@ -288,7 +288,9 @@ async def test_values_say_who_and_when(any_house: House) -> None:
     await any_house.core.settings.set("accounts.conceal", True, None)
     now = any_house.clock.now()
     assert await value_of(any_house, MINUTES) == Value(MINUTES, 7.5, 5.0, "stored", "root", now)
-    assert await value_of(any_house, "accounts.conceal") == Value("accounts.conceal", True, False, "stored", "operator", now)
+    assert await value_of(any_house, "accounts.conceal") == Value(
+        "accounts.conceal", True, False, "stored", "operator", now
+    )
     assert [each.name for each in await any_house.core.settings.values()] == [known.name for known in STORABLES]
 
 
@@ -340,8 +342,9 @@ from dragoman.app import opened
 from dragoman.settings import load
 
 async def main():
-    settings = load(None, {}, {"storage.data": sys.argv[1], "passwords.memory_kib": 8192, "passwords.passes": 1})
+    settings = load(None, {}, {"storage.data": sys.argv[1], "storage.key_ring": sys.argv[2]})
     async with opened(settings) as core:
+        await core.settings.unset("limits.account_hour", None)
         print("ready", flush=True)
         while True:
             for limit in (3, 4, 5):
@@ -352,15 +355,18 @@ asyncio.run(main())
 """
 
 
+def changing(data: str, keys: str) -> subprocess.Popen[str]:
+    """Start a process that changes settings until it is killed."""
+    command = [sys.executable, "-c", _CHANGING, data, keys]
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
+
+
 @pytest.mark.slow
 async def test_a_process_killed_while_it_changes_settings_leaves_whole_changes(tmp_path: Path) -> None:
     """Value, version and event are one transaction: after each kill they agree."""
     async with open_house(tmp_path) as house:
         for round_ in range(4):
-            child = subprocess.Popen(
-                [sys.executable, "-c", _CHANGING, house.settings.storage.data], env=environment(),
-                stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
+            child = changing(house.settings.storage.data, str(tmp_path / "master.keys"))
             try:
                 assert child.stdout is not None
                 assert await asyncio.to_thread(child.stdout.readline) == "ready\n"
@@ -372,17 +378,5 @@ async def test_a_process_killed_while_it_changes_settings_leaves_whole_changes(t
             stored, events, version = await state(house)
             assert events == version - 1 > 0
             assert stored == events % 2
-            last = [line for line in await house.core.newest_events(50) if line.kind == "setting_changed"][0]
+            last = next(line for line in await house.core.newest_events(50) if line.kind == "setting_changed")
             assert json.loads(last.detail["to"]) == (await house.core.settings.in_force())["limits.account_hour"]
-
-
-def test_reading_costs_next_to_nothing(house: House) -> None:
-    """One inline point read; the number is printed, the bound is generous for a busy machine."""
-
-    async def measure() -> float:
-        began = time.perf_counter()
-        for _ in range(500):
-            await house.core.settings.current()
-        return (time.perf_counter() - began) / 500
-
-    assert asyncio.get_event_loop().run_until_complete(measure()) < 0.002

@@ -1,8 +1,8 @@
 """Settings that can be changed while the server runs: stored, in force in every process at once, never below the file.
 
 The configuration file says what each setting is at the loosest; a stored value counts as far as it is tighter (threat
-37, decision 36). Whoever may change settings over the wire can therefore close doors, and only who has the file can open
-them wider.
+37, decision 36). Whoever may change settings over the wire can therefore close doors; only who has the file opens them
+wider.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dragoman.storage import stored_settings as storage
 from dragoman.storage.engine import Engine, Tx
 
 Tighter = Literal["smaller", "larger", "true", "false", "earlier"]
-"""Which value of a setting is the tighter one; `earlier` is a word that stands before another in the list of its words."""
+"""Which value of a setting is the tighter one; `earlier`: of its words, the one that is listed first."""
 
 
 class Storable(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Storable(Struct, frozen=True):
         """Return a value as the type has it; `text` reads it as typed. Raises SettingRefused: wrong, or looser."""
         try:
             fit = msgspec.convert(value, self.type, strict=not text)
-        except (msgspec.ValidationError, OverflowError) as why:
+        except (msgspec.ValidationError, ValueError, OverflowError) as why:
             expected = f"expected one of {', '.join(self.words)}" if self.words else str(why)
             raise refusals.SettingRefused(self.name, f"not a value of this setting: {expected}") from None
         if self.is_looser(fit, self.floor):
@@ -60,7 +60,7 @@ class Storable(Struct, frozen=True):
 
 
 class Configured(Struct, frozen=True):
-    """What the configuration file says: the settings that may be stored, and how the policy follows from all of them."""
+    """What the configuration file says: which settings may be stored, and how the policy follows from them."""
 
     storables: tuple[Storable, ...]
     policy: Callable[[Mapping[str, Any]], Policy]
@@ -102,6 +102,10 @@ class StoredSettings:
         """Return the value in force of every setting that may be stored, by name."""
         await self._follow()
         return self._in_force
+
+    def latest(self) -> Policy:
+        """Return the policy as this process read it last, without a read: at most a second old while it serves."""
+        return self._policy
 
     async def shown_to(self, by: Caller) -> Mapping[str, Any]:
         """Return the same to somebody who asks over a wire. Raises NotAllowed for anybody but an administrator."""

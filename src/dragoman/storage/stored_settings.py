@@ -11,14 +11,14 @@ from dragoman.storage.engine import Reader, Statement, Tx
 _SEQUENCE = "settings"
 _VERSION = Statement("select next from sequence where name = :name", hot=True)
 _LIST = Statement(
-    """select s.name, s.value, s.updated_at, s."by", i.shown from setting s
-       left join identifier i on i.account = s."by" and i.kind = 'username' order by s.name"""
+    """select s.name, s.value, s.updated_at, s.changed_by, i.shown from setting s
+       left join identifier i on i.account = s.changed_by and i.kind = 'username' order by s.name"""
 )
 _FIND = Statement("select value from setting where name = :name")
 _PUT = Statement(
-    """insert into setting(name, value, updated_at, "by") values (:name, :value, :now, :by)
+    """insert into setting(name, value, updated_at, changed_by) values (:name, :value, :now, :by)
        on conflict (name) do update set value = excluded.value, updated_at = excluded.updated_at,
-         "by" = excluded."by" """
+         changed_by = excluded.changed_by"""
 )
 _DROP = Statement("delete from setting where name = :name")
 

@@ -21,6 +21,7 @@ LOGIN_SERVICES = LoginServices((), True)
 
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
+
 @lru_cache(maxsize=16)
 def info(version: str, *, whole: bool) -> Info:
     """Return what the server says of itself; `whole` is for administrators, others see major and minor number."""

@@ -54,7 +54,7 @@ def _word(form: Any) -> Any:
 
 
 _ONE_OR_MORE, _MINUTES, _SECONDS, _SWITCH = (
-    "a whole number from 1", "a number of minutes above 0", "a number of seconds", "true or false"
+    "a whole number from 1", "a number of minutes up to 1440", "a number of seconds from 60", "true or false"
 )  # fmt: skip
 _BLOCK = "Block_Multiple_Failed_Logins_"
 _FACTOR = "Accounts_TwoFactorAuthentication_"
