@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import signal
 import subprocess
@@ -108,7 +109,7 @@ async def test_parallel_failures_against_a_tightened_budget(any_house: House) ->
     async def stranger(number: int) -> list[str]:
         return [await attempt(any_house, address=f"198.51.100.{number}") for _ in range(6)]
 
-    found = Counter(sum(await asyncio.gather(*(stranger(n) for n in range(8))), []))
+    found = Counter(itertools.chain(*await asyncio.gather(*(stranger(n) for n in range(8)))))
     assert found["WrongPassword"] == 3
     assert found.keys() <= {"WrongPassword", "AccountLocked", "Busy"}
     assert await attempt(any_house, PASSWORD) == "AccountLocked"
