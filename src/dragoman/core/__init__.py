@@ -19,6 +19,7 @@ from dragoman.core.letters import Letters
 from dragoman.core.limits import Limits
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random
+from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
@@ -60,9 +61,10 @@ class Core:
             background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
             policy=self.settings.current, doors=by_name,
         )  # fmt: skip
-        self.signin = SignIn(self._tools)
+        self.recovery = Recovery(self._tools)
+        self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
-        self.accounts = Accounts(self._tools)
+        self.accounts = Accounts(self._tools, self.signin)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
         self._swept_at = 0
         self._surveyed_at = 0
