@@ -41,10 +41,13 @@ def test_set_and_unset_say_what_is_in_force(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("name", "typed", "value"),
     [
-        ("limits.account_minutes", "7.5", 7.5), ("limits.account_minutes", "8", 8.0),
-        ("accounts.conceal", "true", True), ("accounts.email_codes", "false", False), ("accounts.registration", "disabled", "disabled"),
+        ("limits.account_minutes", "7.5", 7.5),
+        ("limits.account_minutes", "8", 8.0),
+        ("accounts.conceal", "true", True),
+        ("accounts.email_codes", "false", False),
+        ("accounts.registration", "disabled", "disabled"),
     ],
-)  # fmt: skip
+)
 def test_values_are_typed_as_in_a_file(desk: Desk, name: str, typed: str, value: Any) -> None:
     desk.done("config", "set", name, typed)
     assert shown(desk, name)["value"] == value
