@@ -130,10 +130,12 @@ class StoredSettings:
         return found
 
     async def _follow(self) -> None:
-        version = await storage.version(self._db)
-        if version == self._version:
+        version, known = await storage.version(self._db), self._version
+        if version == known:
             return
         rows = await storage.load(self._db)
+        if known != self._version > version:
+            return  # another call has read newer rows meanwhile
         self._in_force = self._values_of(rows)
         self._policy = self._configured.policy(self._in_force)
         # The rows may be newer than the number read before them; then the next call reads them once more.
