@@ -1,6 +1,6 @@
 """Hosted pages: a dialect whose wire is HTML. It owns every path that no other dialect owns (table E).
 
-No page runs a script or loads anything from elsewhere; the policy in `errors.HEADERS` holds browsers to that.
+No page runs a script or loads anything from elsewhere; the policy in `headers.HEADERS` holds browsers to that.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from dragoman.http.always import nobody
 from dragoman.http.dialect import Dialect, Mount, no_trailing_slash
-from dragoman.web.errors import HEADERS, fault, refuse
+from dragoman.web.errors import fault, refuse
+from dragoman.web.headers import HEADERS
 from dragoman.web.routes import operations
 
 

@@ -21,18 +21,6 @@ from dragoman.http.faults import (
 )
 from dragoman.web.render import render
 
-HEADERS = (
-    ("cache-control", "no-store"),
-    (
-        "content-security-policy",
-        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
-    ("cross-origin-opener-policy", "same-origin"),
-)
-"""On every answer of the pages: nothing runs, nothing loads but our style, nobody frames them."""
-
 FAULTS: Mapping[type[Fault], tuple[str, str]] = {
     NoSuchPath: ("Nothing here", "No page and no switched-on dialect answers at this address."),
     NoSuchMethod: ("Not with this method", "This page can only be read."),
