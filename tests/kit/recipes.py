@@ -25,7 +25,7 @@ from dragoman.web import pages
 from kit.house import PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "ticket", "nothing"]
-"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, a mailed link, nothing at all."""
+"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, a mailed link, nothing."""
 
 
 @dataclass
