@@ -190,7 +190,8 @@ def _facts(purpose: Purpose, linked: Linked) -> list[tuple[str, str]]:
     if purpose == "undo":
         shown = [("account", person.name), ("back", masked(linked.address)), ("gone", masked(linked.gone))]
     else:
-        shown = [("account", person.name), ("address", masked(linked.address or person.email))]
+        address = person.email if purpose == "open" else linked.address
+        shown = [("account", person.name), ("address", masked(address))]
     return [(label, short(value)) for label, value in shown if value]
 
 
