@@ -1,4 +1,4 @@
-"""Codes of the second factor that go by mail: six digits, ten minutes, one live per account and door (decision 9).
+"""Codes of the second factor that go by mail: six digits, one live per account and door (decisions 9 and 44).
 
 A code is drawn and its letter sealed before the transaction that decides whether it is sent (decision 30). What is
 stored of it is a MAC bound to account and door; it is void as soon as the address or the account's epoch is another.
@@ -28,7 +28,6 @@ PURPOSE = "second_factor"
 """Of these codes among all that are stored."""
 DIGITS = 6
 MINUTE: Millis = 60_000
-LIFE: Millis = 10 * MINUTE
 MAIL_PROVES_ONCE: Millis = 24 * 60 * MINUTE
 """For so long after a mailed link the mailbox is no second factor for the powerful (decision 5)."""
 POWERFUL_RANK = 254
@@ -46,6 +45,7 @@ class Way(Struct, frozen=True):
     destination: bytes
     """Under which the sending budget counts it."""
     mac: bytes
+    life: Millis
     letter: Waiting
 
 
@@ -66,15 +66,19 @@ class MailedCodes:
             return None
         person = await t.people.of(account)
         to = person.proved_email
-        if "email" not in person.factors or to is None or not (await t.policy()).email_codes:
+        if "email" not in person.factors or to is None:
             return None
+        policy = await t.policy()
+        if not policy.email_codes:
+            return None
+        life = policy.code_life
         code = ports.text(t.random, "0123456789", DIGITS)
-        letter = await t.letters.draft("code", person, to, life=LIFE, code=code, minutes=str(LIFE // MINUTE))
+        letter = await t.letters.draft("code", person, to, life=life, code=code, minutes=str(life // MINUTE))
         if letter is None:
             return None
         folded = identifiers.fold("email", to)
         mac = t.sealer.mac(_PURPOSE_OF_MAC, _bound(account.id, door.name, code))
-        return Way(to, folded, t.letters.destination(folded), mac, letter)
+        return Way(to, folded, t.letters.destination(folded), mac, life, letter)
 
     async def offers(self, tx: Tx, door: Door, person: Person, way: Way | None, now: Millis) -> tuple[str, ...]:
         """Return the second factors that may be tried at a door, best first (decision 2)."""
@@ -101,10 +105,10 @@ class MailedCodes:
         if await self._t.limits.may_send(tx, way.destination, client, now, known=known):
             return Mailed(way.to, False, None)
         await self._put(tx, way, account, door, now)
-        return Mailed(way.to, True, now + LIFE)
+        return Mailed(way.to, True, now + way.life)
 
     async def _put(self, tx: Tx, way: Way, account: Account, door: Door, now: Millis) -> None:
-        code = Code(way.mac, _about(account, way), 0, now, now + LIFE)
+        code = Code(way.mac, _about(account, way), 0, now, now + way.life)
         await codes.put(tx, account.id, PURPOSE, door.name, code)
         await self._t.letters.put(tx, now, way.letter)
 
