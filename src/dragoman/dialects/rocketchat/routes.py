@@ -75,7 +75,7 @@ async def send_email_code(call: Call, body: wire.CodeWanted) -> wire.Done | Answ
     if not body.email_or_username:
         return errors.failure(400, "emailOrUsername is required", "error-parameter-required")
     await call.core.factors.mail_code(call.door, Typed("any", body.email_or_username), call.client)
-    return wire.DONE
+    return wire.Done(True)
 
 
 async def logout(call: Call) -> wire.LoggedOut:

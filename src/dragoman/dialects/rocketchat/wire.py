@@ -238,7 +238,7 @@ class LoggedIn(Struct, frozen=True):
 
 
 class Done(Struct, frozen=True):
-    """Nothing to tell."""
+    """It was done, and there is nothing else to say."""
 
     success: bool
 
@@ -267,7 +267,6 @@ _SERVICES = {
     ))))
     for exists, totp, email in product((True, False), repeat=3)
 }  # fmt: skip
-DONE = Done(True)
 LOGGED_OUT = LoggedOut("success", Message("You've been logged out!"), True)
 
 
@@ -370,12 +369,6 @@ class Setting(Struct, frozen=True):
 
 class OneSetting(Setting, frozen=True):
     """One setting, asked for by its name."""
-
-    success: bool
-
-
-class Done(Struct, frozen=True):
-    """It was done, and there is nothing else to say."""
 
     success: bool
 
