@@ -96,4 +96,4 @@ def _section(words: Words, name: str) -> Words:
 
 
 def _policy(call: Call) -> Policy:
-    return call.core.policy
+    return call.core.settings.latest()
