@@ -16,6 +16,7 @@ from dragoman.core.factors import Factors
 from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
+from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.people import People
 from dragoman.core.policy import Policy
@@ -64,6 +65,7 @@ class Core:
         self.signin = SignIn(self._tools)
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools)
+        self.life = Life(self._tools)
         self.factors = Factors(self._tools, policy.issuer)
         self._swept_at = 0
         self._surveyed_at = 0

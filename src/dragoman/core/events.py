@@ -19,13 +19,19 @@ Kind = Literal[
     "sessions_ended",  # detail: why, number
     "chain_stolen",  # a spent refresh token was presented; detail: reason
     "account_added",
-    "account_changed",  # detail: what
+    "account_changed",  # detail: what; for a status also status, was, by
+    "account_exported",  # everything held about it was handed out; detail: by
+    "account_erased",  # the last line of an account: those before it were blanked
     "password_set",  # detail: by
     "factor_enrolled",
     "factor_removed",
     "keys_rotated",  # detail: use
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
+HARMLESS = frozenset(
+    {"budget", "by", "factor", "number", "policy", "proof", "reason", "role", "status", "use", "was", "what", "why"}
+)
+"""Details whose values are words of ours or ids. Of an erased account's lines nothing else is left."""
 
 
 async def record(
