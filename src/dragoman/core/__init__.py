@@ -14,6 +14,7 @@ from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.hashing import HashPool
+from dragoman.core.health import Health, look
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.life import Life
@@ -119,9 +120,9 @@ class Core:
         """Apply every table's retention in small pieces; return how many rows went."""
         return await sweep(self.db, self.clock.now(), self.policy.budgets)
 
-    async def password_schemes(self) -> dict[str, int]:
-        """Return how many passwords are stored in each form: scheme and cost, `canonical:m=19456,t=2,p=1`."""
-        return await stored_credentials.schemes(self.db)
+    async def health(self) -> Health:
+        """Count what is weak or stuck in what is stored; changes nothing."""
+        return await look(self.db, await self.keystore.listed(), self.clock.now())
 
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""

@@ -164,8 +164,8 @@ class Accounts:
                     partial(
                         self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at,
                         language=new.language,
-                    )  # fmt: skip
-                )
+                    )
+                )  # fmt: skip
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -211,7 +211,7 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
+        self, tx: Tx, account: Account, names: list[Identifier], *, sealed: tuple[str, bytes] | None,
         dies_at: Millis | None, language: Language | None,
     ) -> None:  # fmt: skip
         now = account.created_at

@@ -143,8 +143,9 @@ class Life:
         if kind is None:
             return []
         person = await self._t.people.of(await self._fresh(account))
-        values = {"days": str(RETURN_DAYS)} if kind == "account_deleted" else {}
-        return [await self._t.letters.draft(kind, person, to, **values) for to in _told(person)]
+        if kind == "account_deleted":
+            return [await self._t.letters.draft(kind, person, to, days=str(RETURN_DAYS)) for to in _told(person)]
+        return [await self._t.letters.draft(kind, person, to) for to in _told(person)]
 
     async def _fresh(self, account: Account) -> Account:
         found = await accounts.by_id(self._t.db, account.id)

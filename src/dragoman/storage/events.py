@@ -54,8 +54,9 @@ async def insert(tx: Tx, event: Event) -> None:
     A line about an account that was erased a moment ago is kept without the address: nothing would take it out later.
     """
     await tx.run(
-        _INSERT if event.account is None else _INSERT_OF, at=event.at, kind=event.kind, account=event.account, session=event.session, door=event.door,
-        address=event.address, detail=msgspec.json.encode(event.detail).decode(), count=event.count,
+        _INSERT if event.account is None else _INSERT_OF, at=event.at, kind=event.kind, account=event.account,
+        session=event.session, door=event.door, address=event.address,
+        detail=msgspec.json.encode(event.detail).decode(), count=event.count,
     )  # fmt: skip
 
 

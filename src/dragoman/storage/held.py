@@ -16,7 +16,7 @@ from dragoman.storage.engine import Engine, Statement
 
 Kind = Literal["plain", "time", "id", "flag", "json"]
 PAGE = 1000
-SECRET = "proves the account or opens a session"
+PROVES = "proves the account or opens a session"
 HASHED = "a hash of something that was sent or set as a cookie; of no use to anybody but us"
 INNER = "how far something of ours has come, not what is known of anybody"
 OURS = "the account itself"
@@ -140,24 +140,24 @@ LEFT_OUT: Mapping[str, str] = {
     "identifier.account": OURS,
     "alias.account": OURS,
     "credential.account": OURS,
-    "credential.sealed": SECRET,
+    "credential.sealed": PROVES,
     "credential.scheme": "how a secret is kept",
     "credential.version": INNER,
     "credential.last_step": "which code of the authenticator app was the last",
     "credential.step_client": HASHED,
     "recovery_code.account": OURS,
-    "recovery_code.mac": SECRET,
+    "recovery_code.mac": PROVES,
     "attempt.account": OURS,
-    "attempt.handle_hash": SECRET,
+    "attempt.handle_hash": PROVES,
     "attempt.auth_epoch": INNER,
     "attempt.version": INNER,
     "attempt.wish": "what a client asked for that is not signed in yet",
     "ticket.account": OURS,
     "ticket.id": "has a mail sent again",
-    "ticket.hash": SECRET,
+    "ticket.hash": PROVES,
     "ticket.about": "the act under way; what comes of it stands among identifiers and events",
     "code.account": OURS,
-    "code.mac": SECRET,
+    "code.mac": PROVES,
     "code.about": "an address that stands among identifiers",
     "outbox.account": OURS,
     "outbox.id": INNER,
@@ -168,8 +168,8 @@ LEFT_OUT: Mapping[str, str] = {
     "session.account": OURS,
     "session.organization": "shown once",
     "session.token_use": INNER,
-    "session.token_hash": SECRET,
-    "session.sealed_token": SECRET,
+    "session.token_hash": PROVES,
+    "session.sealed_token": PROVES,
     "session.idle": "shown as the time it comes to",
     "session.generation": INNER,
     "session.confirmed_generation": INNER,
@@ -177,10 +177,10 @@ LEFT_OUT: Mapping[str, str] = {
     "session.rotated_client": HASHED,
     "session.odd_retries": INNER,
     "session.key_id": INNER,
-    "session.seed": SECRET,
+    "session.seed": PROVES,
     "known_network.account": OURS,
     "mark.account": OURS,
-    "mark.hash": SECRET,
+    "mark.hash": PROVES,
     "counter.account": OURS,
     "counter.subject": HASHED,
     "counter.marks": HASHED,
