@@ -287,7 +287,14 @@ async def _interrupted(house: House, account: Account) -> None:
 async def traces(house: House, ada: Person) -> list[str]:
     """Return every table and column in which something of Ada is left, her id in the trail left out."""
     aliases = [value for value in ada.aliases.values() if not value.isdecimal()]
-    names = {ada.username, "ada@example.com", "adelheid@example.com", "+14155550100", "example", *aliases}
+    names = {
+        ada.username,
+        "ada@example.com",
+        "adelheid@example.com",
+        "+14155550100",
+        "example",
+        *map(str.lower, aliases),
+    }
     found = []
     for table in metadata.tables.values():
         columns = [column.name for column in table.columns]
