@@ -295,8 +295,8 @@ BEHIND = {
     "outbox": "insert into outbox(id, channel, kind, sealed, created_at, dead_at)"
     " values (x'00', 'mail', '', x'00', :at, :at)",
     "session": "insert into session(id, account, organization, door, kind, token_use, created_at, seen_at, address,"
-    " user_agent, methods, proved_at, ended_at) select x'00', id, id, 'probe', 'client', 'x', :at, :at, '', '', '', :at,"
-    " :at from account",
+    " user_agent, methods, proved_at, ended_at) select x'00', id, id, 'probe', 'client', 'x', :at, :at, '', '', '',"
+    " :at, :at from account",
     "known_network": "insert into known_network(account, network, last_at) select id, '', :at from account",
     "mark": "insert into mark(hash, account, created_at, last_at) select x'00', id, :at, :at from account",
     "event": "insert into event(at, kind, address, detail) values (:at, 'signed_out', 'x', '{}')",

@@ -21,9 +21,12 @@ def of_mail(settings: Settings, *, online: bool) -> list[Finding]:
     mail = settings.mail
     found = _of_notices(mail)
     if mail.transport == "off":
-        text = "no mail is sent: nobody can reset a password, prove an address or hear that something changed"
-        return [Finding("warning", "mail.transport", text, "set mail.transport = \"smtp\", see docs/how-to/operate.md"),
-                *found]  # fmt: skip
+        off = Finding(
+            "warning", "mail.transport",
+            "no mail is sent: nobody can reset a password, prove an address or hear that something changed",
+            "set mail.transport = \"smtp\", see docs/how-to/send-mail.md",
+        )  # fmt: skip
+        return [off, *found]
     if mail.transport == "console":
         found.append(
             Finding("warning", "mail.transport", "mails are printed, with live links and codes, and never sent",
