@@ -109,6 +109,17 @@ def test_what_the_settings_tell(
     assert says(desk, setting, text) is None
 
 
+def test_what_was_changed_while_the_server_runs_counts(desk: Desk) -> None:
+    desk.add(*ADA)
+    assert says(desk, "accounts.conceal", "tells at sign-in") == "note"
+    desk.done("config", "set", "accounts.conceal", "true")
+    assert says(desk, "accounts.conceal", "tells at sign-in") is None
+    desk.done("config", "set", "accounts.password_reset", "false")
+    assert says(desk, "accounts.password_reset", "cannot be reset") == "note"
+    desk.done("config", "unset", "accounts.password_reset")
+    assert says(desk, "accounts.password_reset", "cannot be reset") is None
+
+
 def _certificate(desk: Desk) -> dict[str, str]:
     key, certificate = desk.data.parent / "tls.key", desk.data.parent / "tls.pem"
     subprocess.run(

@@ -23,6 +23,7 @@ COMMANDS = (
     ("account", "set-role"), ("account", "set-language"),
     ("account", "totp", "enable"), ("account", "totp", "disable"), ("session", "list"), ("session", "end"), ("events",),
     ("keys", "list"), ("keys", "rotate"), ("doctor",), ("migrate",), ("config", "show"), ("config", "check"),
+    ("config", "set"), ("config", "unset"),
 )  # fmt: skip
 
 

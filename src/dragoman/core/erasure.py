@@ -28,7 +28,7 @@ async def erase(db: Engine, account: Id, now: Millis) -> bool:
 
 async def _piece(tx: Tx, account: Id, after: int, now: Millis) -> tuple[bool | None, int]:
     """Blank some lines; with the last of them take the account away and tell whether it was there."""
-    number, last = await erasure.blank_lines(tx, account, after, events.HARMLESS)
+    number, last = await erasure.blank_lines(tx, account, after, keep=events.HARMLESS, whole=events.OF_THE_HOUSE)
     if number == erasure.PIECE:
         return None, last
     there = await erasure.account(tx, account)

@@ -29,12 +29,18 @@ Kind = Literal[
     "factor_enrolled",
     "factor_removed",
     "keys_rotated",  # detail: use
+    "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 HARMLESS = frozenset(
-    {"budget", "by", "factor", "number", "policy", "proof", "reason", "role", "status", "use", "was", "what", "why"}
-)
-"""Details whose values are words of ours or ids. Of an erased account's lines nothing else is left."""
+    (
+        "budget", "by", "factor", "number", "policy", "proof", "purpose", "reason", "role", "sent", "status", "use",
+        "was", "what", "why",
+    )
+)  # fmt: skip
+"""Details whose values are words of ours or ids. Of the details of an erased account's lines nothing else is left."""
+OF_THE_HOUSE: frozenset[str] = frozenset({"setting_changed", "keys_rotated"})
+"""Kinds that tell of the installation and nobody's person: an erased account's lines of these keep all details."""
 
 
 async def record(

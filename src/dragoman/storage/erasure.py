@@ -16,10 +16,9 @@ _SESSIONS = Statement(
     "delete from session where id in (select id from session where account = :account order by ended_at limit 200)"
 )
 _LINES = Statement(
-    """select id, address, detail from event where account = :account and id > :number order by id limit 200"""
+    """select id, kind, address, detail from event where account = :account and id > :number order by id limit 200"""
 )
 _BLANK = Statement("update event set address = '', detail = :detail where id = :number")
-_CHANGED_BY = Statement("update setting set changed_by = null where changed_by = :account")
 _COUNTERS = Statement("delete from counter where account = :account")
 _BEGIN = Statement("update account set deleted_at = 0 where id = :id and deleted_at < :before")
 _ACCOUNT = Statement("delete from account where id = :id and deleted_at = 0")
@@ -36,15 +35,17 @@ async def sessions(tx: Tx, account: Id) -> int:
     return await tx.run(_SESSIONS, account=account)
 
 
-async def blank_lines(tx: Tx, account: Id, after: int, keep: Collection[str]) -> tuple[int, int]:
+async def blank_lines(
+    tx: Tx, account: Id, after: int, *, keep: Collection[str], whole: Collection[str]
+) -> tuple[int, int]:
     """Take addresses, and all details but `keep`, out of up to 200 lines of the trail numbered above `after`.
 
-    Returns how many were looked at, and the number of the last one.
+    Lines of a kind in `whole` keep every detail. Returns how many were looked at, and the number of the last one.
     """
     rows = await tx.all(_LINES, account=account, number=after)
-    for number, address, detail in rows:
+    for number, kind, address, detail in rows:
         held = msgspec.json.decode(detail, type=dict[str, str])
-        kept = {name: value for name, value in held.items() if name in keep}
+        kept = {name: value for name, value in held.items() if name in keep or kind in whole}
         if address or kept != held:
             await tx.run(_BLANK, number=number, detail=msgspec.json.encode(kept).decode())
     return len(rows), rows[-1][0] if rows else after
@@ -59,6 +60,5 @@ async def account(tx: Tx, account: Id) -> bool:
     """Delete an account whose erasing has begun, with all that hangs on it; tell whether it was there."""
     if await tx.run(_ACCOUNT, id=account) != 1:
         return False
-    await tx.run(_CHANGED_BY, account=account)
     await tx.run(_COUNTERS, account=account)
     return True

@@ -18,18 +18,23 @@ CLOCK_SLACK = 60_000
 NAMED = 10
 
 
-def of_database(settings: Settings) -> list[Finding]:
-    """Judge what is stored; a database that does not open is a finding itself."""
+def of_database(settings: Settings) -> tuple[Settings, list[Finding]]:
+    """Judge what is stored; a database that does not open is a finding itself.
+
+    Returns the settings as they are in force, too: some may have been changed while the server runs.
+    """
     from dragoman.cli.logs import configure  # isort: skip
     from dragoman import app
     from dragoman.core.refusals import of_storage
+    from dragoman.settings import with_values
 
     configure(settings, serving=False)
 
-    async def look() -> list[Finding]:
+    async def look() -> tuple[Settings, list[Finding]]:
         async with app.opened(settings) as core:
+            in_force = with_values(settings, await core.settings.in_force())
             health = await core.health()
-            return [
+            return in_force, [
                 *_of_passwords(health), *_of_people(health), *_of_letters(health, settings), *_of_upkeep(health),
                 *await _of_clock(core),
             ]  # fmt: skip
@@ -37,11 +42,12 @@ def of_database(settings: Settings) -> list[Finding]:
     try:
         return asyncio.run(look())
     except app.NotReady as why:
-        return [Finding("error", "storage", str(why), "then run `dragoman doctor` again")]
+        return settings, [Finding("error", "storage", str(why), "then run `dragoman doctor` again")]
     except Exception as broken:
         if of_storage(broken) is None:
             raise
-        return [Finding("error", "storage", str(broken), "see that the database runs and takes our connections")]
+        remedy = "see that the database runs and takes our connections"
+        return settings, [Finding("error", "storage", str(broken), remedy)]
 
 
 def _of_passwords(health: Health) -> Iterator[Finding]:
