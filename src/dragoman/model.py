@@ -51,6 +51,7 @@ AccountKind = Literal["person", "bot"]
 Status = Literal["invited", "active", "deactivated", "suspended", "deleted"]
 IdentifierKind = Literal["email", "username", "phone"]
 AddressState = Literal["claimed", "vouched", "verified"]
+Language = Literal["en", "de"]
 
 
 class Account(Struct, frozen=True, gc=False):

@@ -117,7 +117,7 @@ async def test_a_paused_sign_in_is_worthless_once_anything_changed(house: House,
     assert isinstance(await driver.with_code(house.request, before, totp.code()), Refused)
     outcome = await driver.sign_in(house.request, EMAIL, "another long secret")
     assert isinstance(outcome, Asked)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert isinstance(await driver.with_code(house.request, outcome, totp.code()), Refused)
     assert await house.sessions() == []
 

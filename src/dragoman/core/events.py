@@ -23,7 +23,9 @@ Kind = Literal[
     "link_sent",  # a link was mailed again, or by an operator; detail: purpose
     "link_used",  # detail: purpose
     "account_added",
-    "account_changed",  # detail: what
+    "account_changed",  # detail: what; for a status also status, was, by
+    "account_exported",  # everything held about it was handed out; detail: by
+    "account_erased",  # the last line of an account: those before it were blanked
     "password_set",  # detail: by
     "factor_enrolled",
     "factor_removed",
@@ -31,6 +33,15 @@ Kind = Literal[
     "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
+HARMLESS = frozenset(
+    (
+        "budget", "by", "factor", "number", "policy", "proof", "purpose", "reason", "role", "sent", "status", "use",
+        "was", "what", "why",
+    )
+)  # fmt: skip
+"""Details whose values are words of ours or ids. Of the details of an erased account's lines nothing else is left."""
+OF_THE_HOUSE: frozenset[str] = frozenset({"setting_changed", "keys_rotated"})
+"""Kinds that tell of the installation and nobody's person: an erased account's lines of these keep all details."""
 
 
 async def record(
