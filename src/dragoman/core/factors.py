@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from dragoman.core import events, refusals
 from dragoman.core.credentials import recovery_codes, totp
+from dragoman.core.notices import Notices
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Secret
 from dragoman.storage import accounts, attempts, credentials, sessions
@@ -27,6 +28,7 @@ class Factors:
 
     def __init__(self, tools: Tools, issuer: str) -> None:
         self._t = tools
+        self._notices = Notices(tools)
         self._issuer = issuer
 
     async def enable_totp(self, account: Account) -> Enrolled:
@@ -41,6 +43,7 @@ class Factors:
         codes = recovery_codes.draw(t.random)
         sealed = credentials.seal(t.sealer, account.id, "totp", seed)
         macs = recovery_codes.macs(t.sealer, account.id, codes)
+        notice = await self._notices.draft("factor_added", person, factor="totp")
 
         async def fn(tx: Tx) -> bool:
             if await credentials.find(tx, account.id, "totp") is not None:
@@ -51,6 +54,7 @@ class Factors:
             await attempts.drop_all(tx, account.id)
             await sessions.end_clients(tx, account.id, "factor_enrolled", now)
             await events.record(tx, "factor_enrolled", now, account=account.id, factor="totp")
+            await self._notices.put(tx, notice, now)
             return True
 
         if not await t.db.transaction(fn):
@@ -64,6 +68,7 @@ class Factors:
         Ends every client session of the account (table C, "removed by somebody else"). Raises NotEnrolled.
         """
         now = self._t.clock.now()
+        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor="totp")
 
         async def fn(tx: Tx) -> bool:
             removed = await credentials.drop(tx, account.id, "totp")
@@ -73,6 +78,7 @@ class Factors:
                 await attempts.drop_all(tx, account.id)
                 await sessions.end_clients(tx, account.id, "factor_removed", now)
                 await events.record(tx, "factor_removed", now, account=account.id, factor="totp", by="operator")
+                await self._notices.put(tx, notice, now)
             return removed
 
         if not await self._t.db.transaction(fn):

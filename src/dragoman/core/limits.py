@@ -17,6 +17,7 @@ from dragoman.model import Client, Id, Millis
 from dragoman.storage import counters
 from dragoman.storage.counters import Counter
 from dragoman.storage.engine import Reader, Tx
+from dragoman.storage.sealing import Sealer
 
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -68,6 +69,11 @@ class Budgets(Struct, frozen=True):
     mark_failures: int = 10
 
 
+def destination(sealer: Sealer, folded: str) -> bytes:
+    """Return what messages to an address are counted under: the same whether or not anybody has it."""
+    return sealer.mac("destination", folded.encode("utf-8", "surrogatepass"))[:16]
+
+
 def tag(data: bytes) -> int:
     """Return 32 bits that tell one culprit of a counter from another."""
     return int.from_bytes(hashlib.sha256(data).digest()[:4], "big")
@@ -103,6 +109,16 @@ def wait(budget: Budget, counter: Counter, now: Millis, by: int = 0) -> int:
         elif len(inside) >= window.limit:
             longest = max(longest, inside[-window.limit][0] + window.seconds - second)
     return longest
+
+
+def within_reach(budget: Budget, counter: Counter, now: Millis, failures: int) -> bool:
+    """Tell whether so many failures more could use the budget up."""
+    if budget.closes_at is not None and counter.streak + failures >= budget.closes_at:
+        return True
+    times = [at for at, _ in _marks(counter.marks)]
+    return any(
+        sum(at > now // 1000 - window.seconds for at in times) + failures >= window.limit for window in budget.windows
+    )
 
 
 def failed(budget: Budget, counter: Counter, now: Millis, by: int) -> Counter:
@@ -246,6 +262,13 @@ class Limits:
                 after = succeeded(before, tag(account))
                 await counters.put(tx, scope, network.encode(), after, now, account=None)
         await counters.know_network(tx, account, client.network, now)
+
+    async def opened(self, tx: Tx, client: Client, account: Id, now: Millis) -> None:
+        """Make the client's network known and forget what failed from there: the owner opened it by mail."""
+        await counters.know_network(tx, account, client.network, now)
+        subject = _subject(account, client.network.encode())
+        for scope in ("known", "known-codes"):
+            await counters.put(tx, scope, subject, counters.EMPTY, now, account=account)
 
     async def may_tell(self, tx: Tx, client: Client, now: Millis) -> bool:
         """Spend one of the network's telling answers; False when they are used up (decision 29)."""

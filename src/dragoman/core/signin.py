@@ -20,6 +20,7 @@ from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
 from dragoman.core.limits import Lane, lane_of
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
@@ -106,6 +107,10 @@ class _Try(Struct, frozen=True):
     now: Millis = 0
     code: Code | None = None
     draft: _Draft = _NOTHING_DRAWN
+    arrival: Notice | None = None
+    """Tells the owner of a sign-in from an unknown network."""
+    closing: Notice | None = None
+    """Tells the owner that the lane takes no more codes."""
 
 
 class _Done(Struct, frozen=True):
@@ -132,6 +137,7 @@ class SignIn:
     def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
         self._recovery = recovery
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -341,10 +347,12 @@ class SignIn:
         """Count a refused password and write its event; return what to raise. `session` is the one it was typed in."""
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
         lane = None if reason == "needs_plain_password" else look.lane
+        closing = await self._notices.closing(look.lane, look.account, door.name)
 
         async def fn(tx: Tx) -> Refusal:
             judged = await limits.judge(tx, look.lane, client, look.subject, now)
             await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
+            await self._notices.closed(tx, closing, look.lane, now)
             await events.record(
                 tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
                 reason=reason, name=look.subject.hex()[-8:],
@@ -376,7 +384,14 @@ class SignIn:
         prepared = None
         if code is not None:
             prepared = await second_factor.prepare(t.db, t.sealer, account, code=code, client=began.client, now=now)
-        began = replace(began, now=now, code=prepared, draft=await self._draft(began.door, account, now))
+        arrival = await self._notices.arrival(began.account, began.lane, began.client)
+        closing = None
+        if prepared is not None and prepared.step is None:
+            closing = await self._notices.codes_closing(began.lane, began.account, began.door.name)
+        began = replace(
+            began, now=now, code=prepared, draft=await self._draft(began.door, account, now), arrival=arrival,
+            closing=closing,
+        )  # fmt: skip
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, refusals.TooManyCodes):
             t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
@@ -433,6 +448,7 @@ class SignIn:
         limits, account = self._t.limits, began.account.id
         waiting = await limits.judge_code(tx, began.lane, began.client, began.now)
         if waiting:
+            await self._notices.codes_closed(tx, began.closing, began.lane, began.now)
             return refusals.TooManyCodes(waiting)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()
@@ -444,6 +460,7 @@ class SignIn:
                 await attempts.take(tx, began.attempt)
             return proof
         await limits.code_failed(tx, began.lane, began.client, account, began.now)
+        await self._notices.codes_closed(tx, began.closing, began.lane, began.now)
         await self._note(tx, began, "code_refused")
         if began.attempt is not None:
             wrong = await attempts.count_wrong(tx, began.attempt)
@@ -471,6 +488,7 @@ class SignIn:
         if began.wish.end_others:
             await sessions.end_clients(tx, account.id, "others", now, keep=session.id)
         await sessions.end_beyond_cap(tx, account.id, door.name, door.cap, now)
+        await self._notices.arrived(tx, began.arrival, began.client, now)
         await self._t.limits.signed_in(tx, began.lane, began.client, account.id, now)
         await accounts.signed_in(tx, account.id, now)
         if began.first_digest:
