@@ -124,6 +124,20 @@ class Notices:
             if counter.streak >= budget.closes_at:
                 await self.put(tx, notice, now)
 
+    async def still_closed(self, lane: Lane, account: Account | None, door: str) -> None:
+        """Tell an owner whose strangers' lane is closed once more, once a day while somebody tries it: the link of the
+        last notice is over by then. The only write that a locked lane allows.
+        """
+        t, budget = self._t, lane.budget(self._t.limits.budgets)
+        if budget.closes_at is None:
+            return
+        counter = await counters.find(t.db, lane.scope, lane.subject)
+        if account is None or counter.streak < budget.closes_at:
+            return
+        notice, now = await self._opening("lane_closed", account, door), t.clock.now()
+        if notice is not None:
+            await t.db.transaction(lambda tx: self.put(tx, notice, now))
+
     async def codes_closing(self, lane: Lane, account: Account, door: str) -> Notice | None:
         """Draft the notice that a lane takes no more codes, while its budget may be used up soon (decision 8)."""
         counter = await counters.find(self._t.db, f"{lane.scope}-codes", lane.subject)

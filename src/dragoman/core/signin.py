@@ -282,6 +282,7 @@ class SignIn:
         if judged.lane_wait:
             account = look.account.id if look.account else None
             self._t.tally.locked_out(look.lane.scope, door.name, client, account)
+            await self._notices.still_closed(look.lane, look.account, door.name)
             raise refusals.AccountLocked(judged.lane_wait)
 
     async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
