@@ -1,7 +1,7 @@
 """Notices: letters that tell an owner what happened to the account, to addresses proved before it (decision 6).
 
 Each is drafted before the transaction of its act and put into the outbox within it. Nothing that somebody can do to an
-account sends its owner more than `A_DAY` of each kind: the bounds stand in docs/decisions/0016-notices-are-bounded.md.
+account sends its owner more than `A_DAY` of each kind: docs/how-to/send-mail.md lists the bounds.
 """
 
 from __future__ import annotations
