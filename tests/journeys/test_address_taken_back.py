@@ -1,4 +1,4 @@
-"""A thief changes the address, twice; the owner takes it back and the thief is out everywhere (decision 6, threat 11)."""
+"""A thief changes the address, twice; the owner takes it back and the thief is out everywhere (decision 6)."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ class Notices:
         if budget.closes_at is None:
             return None
         counter = await counters.find(self._t.db, lane.scope, lane.subject)
-        if account is None or counter.streak + NEAR < budget.closes_at:
+        if counter.streak + NEAR < budget.closes_at:
             return None
-        return await self._opening("lane_closed", account, door)
+        return await self._opening("lane_closed", lane.subject, account, door)
 
     async def closed(self, tx: Tx, notice: Notice | None, lane: Lane, now: Millis) -> None:
         """Put the notice of `closing` if the lane is closed by now."""
@@ -132,9 +132,9 @@ class Notices:
         if budget.closes_at is None:
             return
         counter = await counters.find(t.db, lane.scope, lane.subject)
-        if account is None or counter.streak < budget.closes_at:
+        if counter.streak < budget.closes_at:
             return
-        notice, now = await self._opening("lane_closed", account, door), t.clock.now()
+        notice, now = await self._opening("lane_closed", lane.subject, account, door), t.clock.now()
         if notice is not None:
             await t.db.transaction(lambda tx: self.put(tx, notice, now))
 
@@ -143,7 +143,7 @@ class Notices:
         counter = await counters.find(self._t.db, f"{lane.scope}-codes", lane.subject)
         if not within_reach(lane.code_budget(self._t.limits.budgets), counter, self._t.clock.now(), NEAR_CODES):
             return None
-        return await self._opening("codes_used_up", account, door)
+        return await self._opening("codes_used_up", account.id, account, door)
 
     async def codes_closed(self, tx: Tx, notice: Notice | None, lane: Lane, now: Millis) -> None:
         """Put the notice of `codes_closing` if the lane takes no more codes by now."""
@@ -152,12 +152,16 @@ class Notices:
             if wait(lane.code_budget(self._t.limits.budgets), counter, now):
                 await self.put(tx, notice, now)
 
-    async def _opening(self, kind: str, account: Account, door: str) -> Notice | None:
-        """Draft a notice with a link that lets the owner in from where he opens it; None when he had it today."""
+    async def _opening(self, kind: str, subject: bytes, account: Account | None, door: str) -> Notice | None:
+        """Draft a notice with a link that lets the owner in from where he opens it; None when he had it today.
+
+        `subject` is the account's id or stands for a name that nobody has, for which the same is read.
+        """
         t, (scope, budget) = self._t, _counted(kind)
         if not await self._sends(kind):
             return None
-        if wait(budget, await counters.find(t.db, scope, account.id), t.clock.now()):
+        told = wait(budget, await counters.find(t.db, scope, subject), t.clock.now())
+        if account is None or told:
             return None
         ticket = t.tickets.draft("open", account.id)
         link = (await t.policy()).mail.link(door, "open", ticket.token)

@@ -31,9 +31,7 @@ _KNOWS = Statement(
     "select last_at from known_network where account = :account and network = :network and last_at >= :since",
     hot=True,
 )
-_KNOWS_ANY = Statement(
-    "select 1 from known_network where account = :account and last_at >= :since limit 1", hot=True
-)
+_KNOWS_ANY = Statement("select 1 from known_network where account = :account and last_at >= :since limit 1", hot=True)
 _KNOW = Statement(
     """insert into known_network(account, network, last_at) values (:account, :network, :now)
        on conflict (account, network) do update set last_at = excluded.last_at""",
