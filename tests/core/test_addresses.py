@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from dragoman.core import refusals
 from dragoman.model import Caller, Password, Person, SignedIn, Typed
-from kit.house import PASSWORD, House, client
+from kit.clock import MovableClock
+from kit.house import PASSWORD, House, client, fast_settings, house_over, sqlite_copy
 
 DAY = 24 * 60 * 60
 OLD, NEW, OTHER = "ada@example.com", "new@example.com", "other@example.com"
@@ -329,3 +331,22 @@ async def test_bad_addresses_are_refused_before_anything(house: House) -> None:
         await house.core.addresses.change_phone(ada.account, "12")
     assert await house.letters() == []
     assert re.fullmatch("[^@]+@example.com", (await held(house))[0][0])
+
+
+class _Ticking(MovableClock):
+    """Every look at it finds a later millisecond, as on a slow machine."""
+
+    def now(self) -> int:
+        self.move(0.001)
+        return super().now()
+
+
+async def test_a_change_is_undone_however_long_it_took(tmp_path: Path) -> None:
+    async with sqlite_copy(tmp_path) as db, house_over(db, fast_settings(tmp_path), tmp_path, _Ticking()) as house:
+        ada = await house.ada()
+        await house.core.addresses.change_email(ada.account, NEW)
+        await house.core.addresses.change_phone(ada.account, "+14155550100")
+        for kind in ("phone_changed", "address_changed"):
+            await use(house, "undo", await house.token(kind))
+        assert await held(house) == [(OLD, "verified", True)]
+        assert await held(house, "phone") == []

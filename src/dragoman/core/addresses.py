@@ -158,7 +158,7 @@ class Addresses:
         proves = kind == "email" and wanted.state == "claimed" and (mine is None or mine.state == "claimed")
         pending = proves and mailing and any(one.state != "claimed" for one in before)
         verification = await self._verification(wanted, person) if proves and mailing else None
-        return _Plan(wanted, held, now, pending, await self._notice(wanted, held, person), verification)
+        return _Plan(wanted, held, now, pending, await self._notice(wanted, held, person, now), verification)
 
     async def _verification(self, wanted: _Wanted, person: Person) -> tuple[Draft, Waiting] | None:
         t, door = self._t, self._t.doors.get(_door(wanted))
@@ -170,7 +170,7 @@ class Addresses:
         )  # fmt: skip
         return None if letter is None else (draft, letter)
 
-    async def _notice(self, wanted: _Wanted, held: list[Held], person: Person) -> Notice | None:
+    async def _notice(self, wanted: _Wanted, held: list[Held], person: Person, now: Millis) -> Notice | None:
         """Draft the notice to every proved e-mail address, each with a link that brings back what its owner had."""
         t, name = self._t, "address_changed" if wanted.kind == "email" else "phone_changed"
         before = _of(wanted.kind, held)
@@ -184,7 +184,7 @@ class Addresses:
         letters: list[Waiting] = []
         tickets: list[Draft] = []
         for reader in proved[:PROVED_KEPT]:
-            about = _undo_of(wanted.kind, before, reader, wanted.folded)
+            about = _undo_of(wanted.kind, before, reader, new=wanted.folded, now=now)
             ticket = t.tickets.draft("undo", person.account.id, about=msgspec.json.encode(about).decode())
             link = mail.link(_door(wanted), "undo", ticket.token)
             letter = await t.letters.draft(
@@ -352,7 +352,7 @@ def _stays_until(one: Held, plan: _Plan) -> Millis:
     return SUPERSEDED if one.primary or one.lapses_at == SUPERSEDED else plan.now + 2 * LAPSES_AFTER
 
 
-def _undo_of(kind: IdentifierKind, before: list[Held], reader: Held, new: str) -> Changed:
+def _undo_of(kind: IdentifierKind, before: list[Held], reader: Held, *, new: str, now: Millis) -> Changed:
     """Return what the link to one reader brings back: for e-mail the reader's own address, else the oldest number.
 
     An address that was replaced before comes back as it was then: all that came after it goes.
@@ -360,11 +360,11 @@ def _undo_of(kind: IdentifierKind, before: list[Held], reader: Held, new: str) -
     proved = sorted((one for one in before if _proved(one)), key=lambda one: (one.created_at, one.primary))
     back = reader if kind == "email" else (proved[0] if proved else None)
     if back is None:
-        return Changed(kind, "", new)
-    since = 0
+        return Changed(kind, "", new, now)
+    since = now
     if not back.primary and back.lapses_at is not None:
         others = [one for one in before if one.folded != back.folded]
-        since = min((one.created_at for one in others if one.created_at >= back.created_at), default=0)
+        since = min((one.created_at for one in others if one.created_at >= back.created_at), default=now)
     return Changed(kind, back.folded, new, since)
 
 
