@@ -17,6 +17,7 @@ from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.limits import Limits
+from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Random
@@ -65,6 +66,7 @@ class Core:
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools)
         self.factors = Factors(self._tools, policy.issuer)
+        self.outbox = Outbox(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 
