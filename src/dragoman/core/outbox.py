@@ -1,8 +1,8 @@
 """The way out of the outbox: leasing letters, and what becomes of each.
 
-A letter is handed over by one at a time: whoever leases it has it until the lease ends, and what he reports counts only while
-the lease is his. It leaves the outbox in the transaction that says it was taken over, so a crash before that has it sent
-again, under the same id (decision page 16).
+A letter is handed over by one at a time: whoever leases it has it until the lease ends, and what he reports counts only
+while the lease is his. It leaves the outbox in the transaction that says it was taken over, so a crash before that has
+it sent again, under the same id (docs/decisions, "A letter may come twice in one window").
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Outbox:
         async def fn(tx: Tx) -> bool:
             if not await stored.delivered(tx, leased.letter.id, leased.lease):
                 return False
-            await _note(tx, "message_sent", now, leased)
+            await _note(tx, "message_sent", now, leased, tried=leased.tries + 1)
             return True
 
         noted = await self._t.db.transaction(fn)
@@ -144,8 +144,8 @@ class Outbox:
     async def failed(self, leased: Leased, why: DeliveryFailed) -> bool:
         """Note that nobody took a letter; tell whether it will be tried again.
 
-        It is, after 30 s and then twice as long each time up to an hour, give or take a fifth, for two days. A letter that
-        was Refused is dead at once.
+        It is, after 30 s and then twice as long each time up to an hour, give or take a fifth, for two days. A letter
+        that was Refused is dead at once.
         """
         now, fault = self._t.clock.now(), _told(why)
         self._failed += 1
@@ -167,7 +167,7 @@ class Outbox:
 
         async def fn(tx: Tx) -> None:
             if await stored.bury(tx, id, lease, now, fault):
-                await _note(tx, "message_dead", now, row, tries=row.tries + 1, fault=fault)
+                await _note(tx, "message_dead", now, row, tried=row.tries + 1, fault=fault)
 
         await self._t.db.transaction(fn)
 
@@ -231,14 +231,15 @@ def _id(row: Due | Leased | Listed) -> Id:
 
 
 async def _note(
-    tx: Tx, kind: events.Kind, now: Millis, row: Due | Leased | Listed, *, tries: int | None = None, fault: str = ""
+    tx: Tx, kind: events.Kind, now: Millis, row: Due | Leased | Listed, *, tried: int | None = None, fault: str = ""
 ) -> None:
     """Add what became of a letter to the audit trail: its kind, never where it goes or what it says."""
     message = row.letter.kind if isinstance(row, Leased) else row.kind
-    detail = {"message": message, "tries": str(row.tries if tries is None else tries)}
+    tries = str(row.tries if tried is None else tried)
     if fault:
-        detail["fault"] = fault
-    await events.record(tx, kind, now, account=row.account, **detail)
+        await events.record(tx, kind, now, account=row.account, message=message, tries=tries, fault=fault)
+    else:
+        await events.record(tx, kind, now, account=row.account, message=message, tries=tries)
 
 
 def _told(why: DeliveryFailed) -> str:

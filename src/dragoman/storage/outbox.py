@@ -1,7 +1,7 @@
 """The outbox: what waits to be sent, written in the transaction of the act it tells of, and its way out.
 
-A row waits while `due_at` is set. Whoever hands it over moves `due_at` ahead and leaves a `lease`, and everything done to
-the row afterwards names that lease: of two who try, one gets a row and the other gets nothing.
+A row waits while `due_at` is set. Whoever hands it over moves `due_at` ahead and leaves a `lease`, and everything done
+to the row afterwards names that lease: of two who try, one gets a row and the other gets nothing.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ _LIST = Statement(f"select {_LISTED} from outbox order by id limit :limit")
 _LIST_DEAD = Statement(f"select {_LISTED} from outbox where dead_at > 0 order by dead_at, id limit :limit")
 _FIND = Statement(f"select {_LISTED} from outbox where id = :id")
 _REVIVE = Statement(
-    """update outbox set due_at = :now, tries = 0, dead_at = null
-       where id = :id and lease is null"""
+    """update outbox set due_at = :now, lease = null, tries = 0, dead_at = null
+       where id = :id and (lease is null or due_at <= :now)"""
 )
 _REVIVE_MANY = Statement(
     """update outbox set due_at = :now, tries = 0, dead_at = null
