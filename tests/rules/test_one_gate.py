@@ -244,7 +244,7 @@ def test_the_statement_is_run_by_one_function() -> None:
 
 MAY_CHANGE = frozenset({
     "ended_at", "ended_why", "generation", "confirmed_generation", "rotated_at", "rotated_client", "odd_retries",
-    "key_id", "idle_until", "seen_at",
+    "key_id", "idle_until", "seen_at", "proved_at",
 })  # fmt: skip
 """Columns of a session that an UPDATE may set: none that says whose it is, what opens it or that it lives again."""
 
@@ -265,7 +265,7 @@ def test_no_update_makes_another_session_of_one() -> None:
 def test_what_dialects_show_of_a_person_is_never_stale() -> None:
     """Every function of storage that writes what a Person holds raises the number under which it is remembered."""
     writes = re.compile(r"\b(?:insert into|update|delete from) (?:identifier|alias|credential|recovery_code)\b")
-    harmless = {"rehash", "saw_digest", "use_step", "repeat_step", "let_lapse", "let_others_lapse"}
+    harmless = {"rehash", "saw_digest", "use_step", "repeat_step", "let_lapse", "let_superseded_lapse"}
     silent, loud = [], []
     for source in sources():
         if not source.of("storage"):

@@ -21,6 +21,7 @@ from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Random
+from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
@@ -62,9 +63,10 @@ class Core:
             letters=self.letters, tickets=Tickets(db, clock, random, self.tokens), policy=self._policy,
             doors=by_name, conceal_accounts=policy.conceal_accounts,
         )  # fmt: skip
-        self.signin = SignIn(self._tools)
+        self.recovery = Recovery(self._tools)
+        self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
-        self.accounts = Accounts(self._tools)
+        self.accounts = Accounts(self._tools, self.signin)
         self.factors = Factors(self._tools, policy.issuer)
         self.outbox = Outbox(self._tools)
         self._swept_at = 0

@@ -9,9 +9,22 @@ from msgspec import Struct
 
 from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
-from dragoman.model import Account, AccountKind, AddressState, Id, Identifier, Millis, Password, Person, Status
-from dragoman.storage import accounts, attempts, counters, credentials, sessions
+from dragoman.model import (
+    Account,
+    AccountKind,
+    AddressState,
+    Caller,
+    Client,
+    Id,
+    Identifier,
+    Millis,
+    Password,
+    Person,
+    Status,
+)
+from dragoman.storage import accounts, attempts, counters, credentials, sessions, tickets
 from dragoman.storage.engine import ConstraintViolated, Tx
 
 ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
@@ -48,8 +61,9 @@ class NewAccount(Struct, frozen=True):
 class Accounts:
     """Finds and changes accounts."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, signin: SignIn) -> None:
         self._t = tools
+        self._signin = signin
 
     # ------------------------------------------------------------ finding
 
@@ -237,6 +251,45 @@ class Accounts:
             await self._t.db.transaction(fn)
         except ConstraintViolated:
             raise refusals.IdentifierTaken("username") from None
+
+    async def change_password(
+        self, caller: Caller, old: Password, new: Password, client: Client, *, end_others: bool = True
+    ) -> None:
+        """Change the caller's own password, the old one proved; this client stays, keys stay (table C).
+
+        :param end_others: whether the account's other clients end, in all dialects.
+
+        Raises WrongPassword and what `SignIn.confirm` raises; then SamePassword, WeakPassword.
+        """
+        t, account = self._t, caller.account
+        await self._signin.confirm(caller, old, client)
+        if new.hexdigest.reveal() == old.hexdigest.reveal():
+            raise refusals.SamePassword
+        person = await self.person(account)
+        policy.check(new, (account.first_name, account.last_name, *(i.shown for i in person.identifiers)))
+        proved = await credentials.find(t.db, account.id, "password")
+        sealed = await self._hashed(account.id, new)
+        notice = await t.letters.draft("password_changed", person, None, address=client.address)
+        now = t.clock.now()
+
+        async def fn(tx: Tx) -> bool:
+            held = await credentials.find(tx, account.id, "password")
+            if held is None or proved is None or held.version != proved.version:
+                return False
+            await credentials.put(tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now)
+            await accounts.raise_epoch(tx, account.id, now)
+            await attempts.drop_all(tx, account.id)
+            await tickets.drop(tx, account.id, "reset")
+            if end_others:
+                await sessions.end_clients(tx, account.id, "password_changed", now, keep=caller.session.id)
+            await events.record(
+                tx, "password_set", now, client=client, account=account.id, session=caller.session.id, by="owner"
+            )
+            await t.letters.put(tx, now, notice)
+            return True
+
+        if not await t.db.transaction(fn):
+            raise refusals.WrongPassword
 
     async def set_password(
         self, account: Account, password: Password, *, initial: bool = False, allow_weak: bool = False

@@ -18,6 +18,9 @@ Kind = Literal[
     "signed_out",
     "sessions_ended",  # detail: why, number
     "chain_stolen",  # a spent refresh token was presented; detail: reason
+    "link_asked_for",  # somebody asked for a mailed link; detail: purpose, sent (yes or no)
+    "link_sent",  # a link was mailed again, or by an operator; detail: purpose
+    "link_used",  # detail: purpose
     "account_added",
     "account_changed",  # detail: what
     "password_set",  # detail: by

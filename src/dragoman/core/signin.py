@@ -21,12 +21,15 @@ from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
 from dragoman.core.limits import Lane, lane_of
 from dragoman.core.ports import new_id
+from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import Code
+from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import BadToken, Opaque, Signed
 from dragoman.core.tools import Tools, client_token
 from dragoman.model import (
     Account,
+    Caller,
     Client,
     Grant,
     Id,
@@ -50,6 +53,7 @@ ATTEMPTS_KEPT = 5
 HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
+MISSES = 5
 
 
 class _Look(Struct, frozen=True):
@@ -93,7 +97,7 @@ class _Try(Struct, frozen=True):
     lane: Lane
     account: Account
     version: int
-    """Of the password that was verified (threat 3)."""
+    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved."""
     methods: str
     attempt: bytes | None = None
     """SHA-256 of the attempt's handle, where one was paused."""
@@ -125,8 +129,9 @@ class _Waiting(Struct, frozen=True):
 class SignIn:
     """Signs people in. Every dialect, page and command goes through this object."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
+        self._recovery = recovery
 
     # ------------------------------------------------------------ the two steps
 
@@ -187,6 +192,67 @@ class SignIn:
         if isinstance(outcome, Pending):
             raise refusals.NoSuchAttempt
         return outcome
+
+    # ------------------------------------------------------------ other proofs
+
+    async def with_ticket(
+        self, door: Door, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
+        wish: Wish | None = None,
+    ) -> SignedIn | Pending:  # fmt: skip
+        """Use a mailed link and sign its owner in: it stands for the password, never for the second factor.
+
+        What the link is for is done all the same when a second factor is asked for, or the door does not admit the
+        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotActive, NotAdmitted,
+        NotVerified, NoUsableFactor, Unavailable.
+        """
+        deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door)
+        account = deed.account
+        lane = await lane_of(self._t.db, account.id, account.id, client, deed.now)
+        began = _Try(
+            door=door, client=client, wish=wish or Wish(), lane=lane, account=account, version=0, methods="mail",
+            now=deed.now, draft=await self._draft(door, account.id, deed.now),
+        )  # fmt: skip
+
+        async def fn(tx: Tx) -> tuple[_Try, _Done | _Waiting | Refusal]:
+            refused = await self._recovery.perform(tx, deed)
+            after = await accounts.by_id(tx, account.id)
+            if refused is not None or after is None:
+                return began, refused or refusals.BadTicket()
+            held = await credentials.find(tx, account.id, "password")
+            going = replace(began, account=after, version=held.version if held else 0)
+            return going, await self._admit(tx, going)
+
+        return self._outcome(*await self._t.db.transaction(fn))
+
+    async def confirm(self, caller: Caller, password: Password, client: Client) -> None:
+        """Prove the password once more within a session, whose proof is fresh from then on (decision 25).
+
+        The same lanes, budgets and pool as for signing in; five misses in a row end the session (threat 21). Raises
+        WrongPassword, AccountLocked, NetworkBlocked, Busy, Unavailable.
+        """
+        t, account, session = self._t, caller.account, caller.session.id
+        door = t.doors[caller.session.door]
+        credential = await credentials.find(t.db, account.id, "password")
+        lane = await lane_of(t.db, account.id, account.id, client, t.clock.now())
+        look = _Look(account.id, account, credential, lane)
+        await self._refuse_when_locked(door, look, client)
+        failure, match, computed = await self._verify(door, look, password)
+        now = t.clock.now()
+        if match is None:
+            refused = await self._keep_failure(door, look, failure, client, session=session)
+            await self._even_out(computed)
+            raise refused if isinstance(refused, refusals.Waiting) else refusals.WrongPassword
+
+        async def fn(tx: Tx) -> bool:
+            held = await credentials.find(tx, account.id, "password")
+            if held is None or credential is None or held.version != credential.version:
+                return False
+            await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
+            await sessions.proved(tx, session, now)
+            return True
+
+        if not await t.db.transaction(fn):
+            raise refusals.WrongPassword
 
     # ------------------------------------------------------------ before the transaction
 
@@ -269,8 +335,10 @@ class SignIn:
 
     # ------------------------------------------------------------ the decision, in one transaction
 
-    async def _keep_failure(self, door: Door, look: _Look, reason: str, client: Client) -> Refusal:
-        """Count a refused password and write its event; return what to raise."""
+    async def _keep_failure(
+        self, door: Door, look: _Look, reason: str, client: Client, session: Id | None = None
+    ) -> Refusal:
+        """Count a refused password and write its event; return what to raise. `session` is the one it was typed in."""
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
         lane = None if reason == "needs_plain_password" else look.lane
 
@@ -278,9 +346,11 @@ class SignIn:
             judged = await limits.judge(tx, look.lane, client, look.subject, now)
             await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
             await events.record(
-                tx, "password_refused", now, client=client, account=account, door=door.name, reason=reason,
-                name=look.subject.hex()[-8:],
+                tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
+                reason=reason, name=look.subject.hex()[-8:],
             )  # fmt: skip
+            if session is not None and account is not None:
+                await self._count_miss(tx, account, session, now)
             if judged.network_wait:
                 return refusals.NetworkBlocked(judged.network_wait)
             if judged.lane_wait:
@@ -292,6 +362,14 @@ class SignIn:
 
         return await self._t.db.transaction(fn)
 
+    async def _count_miss(self, tx: Tx, account: Id, session: Id, now: Millis) -> None:
+        """Count a wrong password typed within a session, and end the session at the fifth in a row (threat 21)."""
+        missed = await counters.find(tx, "confirm", session)
+        missed = counters.Counter(b"", missed.streak + 1)
+        await counters.put(tx, "confirm", session, missed, now, account=account)
+        if missed.streak >= MISSES and await sessions.end(tx, session, "misses", now):
+            await events.record(tx, "sessions_ended", now, account=account, session=session, why="misses", number="1")
+
     async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
         """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
         t, account, now = self._t, began.account.id, self._t.clock.now()
@@ -302,11 +380,7 @@ class SignIn:
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, refusals.TooManyCodes):
             t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
-        if isinstance(done, Refusal):
-            return done
-        if isinstance(done, _Waiting):
-            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at)
-        return self._signed_in(began, done)
+        return done if isinstance(done, Refusal) else self._outcome(began, done)
 
     async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
         """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
@@ -318,9 +392,13 @@ class SignIn:
         if judged.lane_wait:
             return refusals.AccountLocked(judged.lane_wait)
         verified = (began.account.auth_epoch, began.version)
-        if account is None or held is None or (account.auth_epoch, held.version) != verified:
+        if account is None or (account.auth_epoch, held.version if held else 0) != verified:
             return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
-        person = await accounts.person(tx, account)
+        return await self._admit(tx, replace(began, account=account))
+
+    async def _admit(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
+        """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
+        person = await accounts.person(tx, began.account)
         refused = _unfit(began.door, person)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
@@ -440,6 +518,14 @@ class SignIn:
         )  # fmt: skip
 
     # ------------------------------------------------------------ after the commit
+
+    def _outcome(self, began: _Try, done: _Done | _Waiting | Refusal) -> SignedIn | Pending:
+        """Shape what was committed; raise what was refused."""
+        if isinstance(done, Refusal):
+            raise done
+        if isinstance(done, _Waiting):
+            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at)
+        return self._signed_in(began, done)
 
     def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
         t, door, draft, session = self._t, began.door, began.draft, done.session

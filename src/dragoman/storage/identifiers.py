@@ -8,7 +8,10 @@ from dragoman.model import AddressState, Id, IdentifierKind, Millis
 from dragoman.storage.accounts import changed
 from dragoman.storage.engine import Reader, Statement, Tx
 
-_COLUMNS = "kind, folded, shown, state, is_primary, lapses_at, account"
+SUPERSEDED: Millis = 1 << 62
+"""`lapses_at` of an address another has taken the place of, until that one is verified (decision 6)."""
+
+_COLUMNS = "kind, folded, shown, state, is_primary, created_at, lapses_at, account"
 _FIND = Statement(f"select {_COLUMNS} from identifier where kind = :kind and folded = :folded")
 _LISTED = Statement(
     f"select {_COLUMNS} from identifier where account = :account order by kind, is_primary desc, created_at, folded"
@@ -29,7 +32,8 @@ _PROMOTE = Statement(
        where account = :account and kind = :kind and folded = :folded"""
 )
 _LAPSE = Statement(
-    """update identifier set lapses_at = :lapses_at where account = :account and kind = :kind and folded <> :folded"""
+    f"""update identifier set lapses_at = :lapses_at
+       where account = :account and kind = :kind and lapses_at = cast({SUPERSEDED} as bigint)"""
 )
 _LAPSE_ONE = Statement(
     """update identifier set lapses_at = :lapses_at where account = :account and kind = :kind and folded = :folded"""
@@ -51,13 +55,14 @@ class Held(Struct, frozen=True, gc=False):
     shown: str
     state: AddressState
     primary: bool
+    created_at: Millis
     lapses_at: Millis | None
     account: Id
 
 
 def _held(row: tuple[object, ...]) -> Held:
-    kind, folded, shown, state, primary, lapses_at, account = row
-    return Held(kind, folded, shown, state, primary == 1, lapses_at, account)  # type: ignore[arg-type]
+    kind, folded, shown, state, primary, created_at, lapses_at, account = row
+    return Held(kind, folded, shown, state, primary == 1, created_at, lapses_at, account)  # type: ignore[arg-type]
 
 
 async def find(db: Reader, kind: IdentifierKind, folded: str) -> Held | None:
@@ -88,13 +93,13 @@ async def make_primary(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -
 
 
 async def let_lapse(tx: Tx, account: Id, kind: IdentifierKind, folded: str, at: Millis) -> None:
-    """Let one identifier go at this time."""
+    """Let one identifier go at this time; SUPERSEDED: once the one that took its place is verified."""
     await tx.run(_LAPSE_ONE, account=account, kind=kind, folded=folded, lapses_at=at)
 
 
-async def let_others_lapse(tx: Tx, account: Id, kind: IdentifierKind, keep: str, at: Millis) -> None:
-    """Let every identifier of a kind but `keep` go at this time."""
-    await tx.run(_LAPSE, account=account, kind=kind, folded=keep, lapses_at=at)
+async def let_superseded_lapse(tx: Tx, account: Id, kind: IdentifierKind, at: Millis) -> None:
+    """Let every superseded identifier of a kind go at this time."""
+    await tx.run(_LAPSE, account=account, kind=kind, lapses_at=at)
 
 
 async def remove(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> bool:

@@ -90,6 +90,7 @@ _CONFIRM = Statement(
        where id = :id and generation >= :generation and confirmed_generation < :generation""",
     hot=True,
 )
+_PROVED = Statement("update session set proved_at = :now where id = :id and ended_at is null")
 _SEEN = Statement("update session set seen_at = :now where id = :id and seen_at < :now", hot=True)
 _LIST = Statement(
     f"select {_COLUMNS} from session s where s.account = :account and {_LIVE} order by s.id desc limit 200", hot=True
@@ -221,6 +222,11 @@ async def mark_odd(tx: Tx, id: Id, generation: int, odd_retries: int) -> bool:
 async def confirm(tx: Tx, id: Id, generation: int) -> None:
     """Record that something issued with this generation was presented, so that its parent is spent."""
     await tx.run(_CONFIRM, id=id, generation=generation)
+
+
+async def proved(tx: Tx, id: Id, now: Millis) -> None:
+    """Record that a credential was proved in the session just now (decision 25)."""
+    await tx.run(_PROVED, id=id, now=now)
 
 
 async def seen(tx: Tx, id: Id, now: Millis) -> None:

@@ -52,7 +52,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.SamePassword: (400, VALIDATION_FAILED),
     refusals.NotOffered: (403, "FORBIDDEN"),
     refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
-    refusals.SettingRefused: (400, VALIDATION_FAILED),
+    refusals.SettingRefused: (403, "FORBIDDEN"),
     refusals.LastAdministrator: (403, "FORBIDDEN"),
 }
 

@@ -1,0 +1,368 @@
+"""Mailed links: asking for one, and what each does when it is used (decisions 5, 6, 15, 43 and 44).
+
+A link proves a mailbox and nothing else: it never skips a second factor, and whether there is one is told to nobody
+before the link proved good. Asking is answered alike for addresses that nobody has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import msgspec
+from msgspec import Struct
+
+from dragoman.core import events, identifiers, refusals
+from dragoman.core.credentials import hashes, policy
+from dragoman.core.doors import Door
+from dragoman.core.limits import lane_of
+from dragoman.core.refusals import Refusal
+from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
+from dragoman.core.tools import Tools
+from dragoman.model import Account, Client, Id, Millis, Password, Person
+from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
+from dragoman.storage import identifiers as stored
+from dragoman.storage.engine import Tx
+from dragoman.storage.identifiers import Held
+from dragoman.storage.outbox import Waiting
+from dragoman.storage.tickets import Ticket
+
+RESEND_AFTER: Millis = 60_000
+OLD_STAYS_FOR: Millis = 7 * DAY
+SLOT_SECONDS = 0.05
+"""No answer to a request for a link leaves earlier, so that its time does not tell whether one was sent."""
+
+
+class Changed(Struct, frozen=True):
+    """What a ticket to undo an address change is about, as JSON in `Ticket.about`. Both are folded."""
+
+    kind: str
+    """`email` or `phone`."""
+    old: str
+    new: str
+
+
+class Deed(Struct, frozen=True):
+    """A ticket that is about to be used, with all that had to be made before the transaction."""
+
+    ticket: Ticket
+    account: Account
+    client: Client
+    now: Millis
+    password: tuple[str, bytes] | None
+    """Scheme and sealed hash of the new password."""
+    notices: tuple[Waiting | None, ...]
+
+
+class _Asked(Struct, frozen=True):
+    """Whom a mail would go to, and what it would hold. Made for nobody just as for somebody."""
+
+    account: Account | None
+    draft: Draft
+    letter: Waiting | None
+    known: bool
+    destination: bytes
+
+
+class Recovery:
+    """Sends links to owners, and does what a link is for."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._t = tools
+
+    # ------------------------------------------------------------ asking for a link
+
+    async def request_reset(self, door: str, address: str, client: Client) -> None:
+        """Mail a link to set a new password, if an active account can be reached at this address.
+
+        Nothing tells whether it was: one transaction with one event either way, answered at the slot. A claimed
+        address is written to only while the account has no other, and proving it ends what its registrant holds
+        (decision 15). Raises NotOffered where passwords are not reset by mail.
+        """
+        if not (await self._t.policy()).password_reset:
+            raise refusals.NotOffered
+        await self._request("reset", door, address, client)
+
+    async def request_verification(self, door: Door, address: str, client: Client) -> None:
+        """Mail a link that proves an address which is not verified yet, alike for addresses that nobody has.
+
+        Raises NotOffered where no mail is sent.
+        """
+        await self._request("verify", door.name, address, client, form=door)
+
+    async def resend(self, door: Door, id: bytes, client: Client) -> None:
+        """Mail another link in the place of one to verify an address or to take up an invitation; that one is void.
+
+        :param id: `Ticket.id`. Raises BadTicket for an unknown or used one, TooSoon within a minute, NotOffered.
+        """
+        t, now = self._t, self._t.clock.now()
+        before = await tickets.by_id(t.db, id)
+        if before is None or before.used_at is not None or before.purpose not in ("verify", "invite"):
+            raise refusals.BadTicket
+        waits = before.created_at + RESEND_AFTER - now
+        if waits > 0:
+            raise refusals.TooSoon(-(-waits // 1000))
+        person = await self._person(before.account)
+        draft = t.tickets.redraft(before, door=door)
+        letter = await self._letter(door.name, person, draft, before.about)
+        destination = self._destination(before.about)
+
+        async def fn(tx: Tx) -> int | None:
+            waiting = await t.limits.may_send(tx, destination, client, now, known=True)
+            if waiting:
+                return waiting
+            if not await t.tickets.renew(tx, before, draft):
+                return None
+            await t.letters.put(tx, now, letter)
+            await events.record(tx, "link_sent", now, client=client, account=before.account, purpose=before.purpose)
+            return 0
+
+        waiting = await t.db.transaction(fn)
+        if waiting is None:
+            raise refusals.BadTicket
+        if waiting:
+            raise refusals.TooSoon(waiting)
+
+    async def _request(
+        self, purpose: Purpose, door: str, address: str, client: Client, *, form: Door | None = None
+    ) -> None:
+        """Send a link of this purpose to an address, or do the same work for nobody."""
+        if not (await self._t.policy()).mail.enabled:
+            raise refusals.NotOffered
+        t, now, began = self._t, self._t.clock.now(), self._t.clock.monotonic()
+        asked = await self._ask(purpose, door, address, client, form)
+
+        async def fn(tx: Tx) -> None:
+            waiting = await t.limits.may_send(tx, asked.destination, client, now, known=asked.known)
+            send = asked.account is not None and not waiting
+            if send:
+                await t.tickets.put(tx, asked.draft)
+                await t.letters.put(tx, now, asked.letter)
+            account = asked.account.id if asked.account else None
+            await events.record(
+                tx, "link_asked_for", now, client=client, account=account, door=door, purpose=purpose,
+                sent="yes" if send else "no",
+            )  # fmt: skip
+
+        await t.db.transaction(fn)
+        await asyncio.sleep(max(0.0, began + SLOT_SECONDS - t.clock.monotonic()))
+
+    async def _ask(self, purpose: Purpose, door: str, address: str, client: Client, form: Door | None) -> _Asked:
+        t = self._t
+        folded = identifiers.fold("email", address)
+        usable = folded if len(folded) <= identifiers.EMAIL_LENGTH and identifiers.storable(folded) else ""
+        held = await stored.find(t.db, "email", usable)
+        account = await accounts.by_id(t.db, held.account if held else bytes(16))
+        reached = held is not None and account is not None and await self._may_reach(purpose, held, account)
+        person = await t.people.of(account) if reached and account is not None else None
+        draft = t.tickets.draft(purpose, account.id if account else bytes(16), about=usable, door=form)
+        letter = None
+        if person is not None and held is not None:
+            letter = await self._letter(door, person, draft, held.shown)
+        lane = await lane_of(t.db, draft.ticket.account, account.id if account else None, client, t.clock.now())
+        return _Asked(account if reached else None, draft, letter, lane.known, self._destination(folded))
+
+    async def _may_reach(self, purpose: Purpose, held: Held, account: Account) -> bool:
+        if account.status != "active":
+            return False
+        if purpose == "verify":
+            return held.state != "verified"
+        proved = [one for one in await stored.listed(self._t.db, account.id) if _proved(one)]
+        return _proved(held) or not proved
+
+    async def _letter(self, door: str, person: Person, draft: Draft, to: str, by: str = "") -> Waiting | None:
+        purpose: Purpose = draft.ticket.purpose  # type: ignore[assignment]
+        life = LIVES[purpose]
+        link = (await self._t.policy()).mail.link(door, purpose, draft.token)
+        more = {"days": str(life // DAY), "by": by} if purpose == "invite" else {"hours": str(life // HOUR)}
+        return await self._t.letters.draft(purpose, person, to, life=life, link=link, **more)
+
+    def _destination(self, folded: str) -> bytes:
+        return self._t.sealer.mac("destination", folded.encode("utf-8", "surrogatepass"))[:16]
+
+    async def _person(self, id: Id) -> Person:
+        account = await accounts.by_id(self._t.db, id)
+        if account is None:
+            raise refusals.BadTicket
+        return await self._t.people.of(account)
+
+    # ------------------------------------------------------------ inviting
+
+    async def invite(self, account: Account, door: str = "", *, by: str = "") -> str:
+        """Mail an invitation to an account of status `invited`, and return the id of its ticket as a UUID.
+
+        :param by: the name of whoever invites. Raises NotFound when nobody is invited under this account, BadIdentifier
+            when it has no address, NotOffered where no mail is sent.
+        """
+        t, now = self._t, self._t.clock.now()
+        if account.status != "invited":
+            raise refusals.NotFound
+        if not (await t.policy()).mail.enabled:
+            raise refusals.NotOffered
+        person = await t.people.of(account)
+        if person.email is None:
+            raise refusals.BadIdentifier("email", "an invitation needs one")
+        draft = t.tickets.draft("invite", account.id, about=identifiers.fold("email", person.email))
+        letter = await self._letter(door, person, draft, person.email, by)
+
+        async def fn(tx: Tx) -> None:
+            await t.tickets.put(tx, draft)
+            await t.letters.put(tx, now, letter)
+            await events.record(tx, "link_sent", now, account=account.id, purpose="invite")
+
+        await t.db.transaction(fn)
+        return str(uuid.UUID(bytes=draft.ticket.id))
+
+    # ------------------------------------------------------------ using a link
+
+    async def check(self, purpose: Purpose, presented: str, *, door: Door | None = None) -> Person:
+        """Return whose link this is, if it is good; it stays good. Raises BadTicket, TicketExpired."""
+        _, account = await self._found(purpose, presented, door)
+        return await self._t.people.of(account)
+
+    async def use(
+        self, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
+        door: Door | None = None,
+    ) -> Person:  # fmt: skip
+        """Do what the link is for, once, without signing anybody in; return the person as it is then.
+
+        `reset` sets the password and ends every session and key; `verify` proves the address; `invite` activates the
+        account and sets its password; `undo` brings an address back; `open` lets the owner in again from this network.
+        Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword.
+        """
+        deed = await self.prepare(purpose, presented, client, password=password, door=door)
+        refused = await self._t.db.transaction(lambda tx: self.perform(tx, deed))
+        if refused is not None:
+            raise refused
+        return await self._person(deed.account.id)
+
+    async def prepare(
+        self, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
+        door: Door | None = None,
+    ) -> Deed:  # fmt: skip
+        """Judge a link and make ready what its use writes: the hash, the notices. Raises as `use` does."""
+        t = self._t
+        ticket, account = await self._found(purpose, presented, door)
+        person = await t.people.of(account)
+        sealed = None
+        if purpose == "reset" or (purpose == "invite" and (password is not None or not person.has_password)):
+            if password is None:
+                raise refusals.PasswordNeeded
+            policy.check(password, (account.first_name, account.last_name, *(i.shown for i in person.identifiers)))
+            stored_hash = await t.pool.make(password)
+            label = hashes.examine(stored_hash).label
+            sealed = (label, credentials.seal(t.sealer, account.id, "password", stored_hash.encode()))
+        notices: tuple[Waiting | None, ...] = ()
+        if purpose == "reset":
+            notices = (await t.letters.draft("password_reset", person, None, address=client.address),)
+        return Deed(ticket, account, client, t.clock.now(), sealed, notices)
+
+    async def _found(self, purpose: Purpose, presented: str, door: Door | None) -> tuple[Ticket, Account]:
+        ticket = await self._t.tickets.find(purpose, presented, door)
+        account = await accounts.by_id(self._t.db, ticket.account)
+        if account is None or not _fits(purpose, account):
+            raise refusals.BadTicket
+        return ticket, account
+
+    async def perform(self, tx: Tx, deed: Deed) -> Refusal | None:
+        """Use a ticket up and do what it is for, within a transaction; return what to raise after the commit."""
+        ticket, now = deed.ticket, deed.now
+        account = await accounts.by_id(tx, ticket.account)
+        purpose: Purpose = ticket.purpose  # type: ignore[assignment]
+        if account is None or not _fits(purpose, account) or not await tickets.use(tx, ticket, now):
+            return refusals.BadTicket()
+        acts = {
+            "reset": self._reset, "verify": self._verify, "invite": self._invite, "undo": self._undo,
+            "open": self._open,
+        }  # fmt: skip
+        if not await acts[purpose](tx, deed):
+            return refusals.BadTicket()
+        await accounts.mail_proved(tx, account.id, now)
+        await events.record(tx, "link_used", now, client=deed.client, account=account.id, purpose=purpose)
+        await self._t.letters.put(tx, now, *deed.notices)
+        return None
+
+    async def _reset(self, tx: Tx, deed: Deed) -> bool:
+        account, now = deed.account.id, deed.now
+        if deed.password is None or not await self._prove(tx, deed):
+            return False
+        await self._put_password(tx, deed)
+        await accounts.raise_epoch(tx, account, now)
+        await attempts.drop_all(tx, account)
+        await codes.drop_all(tx, account)
+        await sessions.end_all(tx, account, "password_reset", now)
+        await counters.drop_marks(tx, account)
+        await counters.drop_of(tx, account)
+        await tickets.drop(tx, account, "reset")
+        return True
+
+    async def _verify(self, tx: Tx, deed: Deed) -> bool:
+        return await self._prove(tx, deed)
+
+    async def _invite(self, tx: Tx, deed: Deed) -> bool:
+        if not await self._prove(tx, deed):
+            return False
+        if deed.password is not None:
+            await self._put_password(tx, deed)
+        await accounts.set_status(tx, deed.account.id, "active", deed.now)
+        await tickets.drop(tx, deed.account.id, "invite")
+        return True
+
+    async def _undo(self, tx: Tx, deed: Deed) -> bool:
+        account, now = deed.account.id, deed.now
+        about = msgspec.json.decode(deed.ticket.about, type=Changed)
+        held = {one.folded: one for one in await stored.listed(tx, account) if one.kind == about.kind}
+        if about.kind == "email":
+            old = held.get(about.old)
+            if old is None or not await stored.verify(tx, account, "email", about.old, now):
+                return False
+            await stored.make_primary(tx, account, "email", about.old)
+            await accounts.raise_epoch(tx, account, now)
+            await attempts.drop_all(tx, account)
+            await codes.drop_all(tx, account)
+            await tickets.drop_all(tx, account)
+            await sessions.end_clients(tx, account, "change_undone", now)
+        # Whatever came with the change or after it came by the same hand.
+        for one in held.values():
+            if one.folded != about.old and one.created_at >= deed.ticket.created_at:
+                await stored.remove(tx, account, one.kind, one.folded)
+        return True
+
+    async def _open(self, tx: Tx, deed: Deed) -> bool:
+        """Let the owner in: his network is known from now on; where networks are not known, every lane is opened."""
+        account, client = deed.account.id, deed.client
+        if client.network:
+            await counters.know_network(tx, account, client.network, deed.now)
+        else:
+            await counters.drop_of(tx, account)
+        return True
+
+    async def _prove(self, tx: Tx, deed: Deed) -> bool:
+        """Record that the address the link was sent to was proved; a change of address is complete with it."""
+        account, about, now = deed.account.id, deed.ticket.about, deed.now
+        held = await stored.find(tx, "email", about)
+        if held is None or held.account != account:
+            return False
+        await stored.verify(tx, account, "email", about, now)
+        if held.primary:
+            await stored.let_superseded_lapse(tx, account, "email", now + OLD_STAYS_FOR)
+        return True
+
+    async def _put_password(self, tx: Tx, deed: Deed) -> None:
+        if deed.password is None:
+            return
+        scheme, sealed = deed.password
+        await credentials.put(tx, deed.account.id, "password", scheme=scheme, sealed=sealed, now=deed.now)
+        await events.record(
+            tx, "password_set", deed.now, client=deed.client, account=deed.account.id, by=deed.ticket.purpose
+        )
+
+
+def _proved(one: Held) -> bool:
+    """Tell whether an address was verified, or vouched for by an operator or a directory."""
+    return one.state != "claimed"
+
+
+def _fits(purpose: Purpose, account: Account) -> bool:
+    """Tell whether a link of this purpose may do anything for an account of this status."""
+    return account.status == ("invited" if purpose == "invite" else "active")
