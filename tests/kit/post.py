@@ -145,6 +145,11 @@ class Post:
         """Return the letters to one address so far; all for None."""
         return [letter for letter in list(self.letters) if to is None or letter.to == to]
 
+    @property
+    def open(self) -> int:
+        """How many connections there are now."""
+        return len(self._open)
+
     def clear(self) -> None:
         """Forget the letters and the misdeeds still to come."""
         with self._news:
@@ -260,11 +265,11 @@ class _Session(SMTP):
             timeout=post.patience,
             tls_context=post.context if post.security == "starttls" else None,
             require_starttls=post.security == "starttls",
-            auth_required=post.user is not None,
             auth_require_tls=post.security == "starttls",
             authenticator=self._authenticated,
             loop=asyncio.get_running_loop(),
         )
+        self._auth_required = post.user is not None  # passed to it, it warns where TLS is not required, too
         self.event_handler = self
         self._handle_hooks = {"DATA": _Session._kept}
 

@@ -1,7 +1,7 @@
 """A letter in words: the catalogue of its language, put into one layout as text and one as HTML.
 
 Values are data. In HTML they are escaped; in both forms they lose line ends, control characters and the marks that turn
-the direction of writing. Names, which strangers may choose, are not shown where a mail program would make a link of them.
+the direction of writing. Names, which strangers may choose, are left out where a mail program would see a link in them.
 Catalogues and templates are loaded at the first letter, so that a server that sends none starts sooner.
 """
 
