@@ -63,5 +63,5 @@ async def delivering(house: House, post: Post, pace: Pace = QUICK, timeout: floa
 async def until_empty(house: House, seconds: float = 10.0) -> None:
     """Wait until nothing waits in the outbox any more; dead letters may stay."""
     async with asyncio.timeout(seconds):
-        while any(one.due_at is not None for one in await house.core.outbox.listed()):
+        while any(one.due_at is not None for one in await house.core.outbox.listed()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
