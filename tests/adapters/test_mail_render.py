@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.policy import default as rules
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dragoman.adapters.mail import render as mail
@@ -313,6 +314,7 @@ HEADERS = [
 ]  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(KINDS)), st.data())
 def test_no_value_can_add_a_header_or_a_part(kind: str, data: st.DataObject) -> None:
     odd = st.one_of(st.text(max_size=120), st.sampled_from(NASTY), st.text("\r\n\x00:<>@ =?abc\u2028é", max_size=60))
@@ -328,6 +330,28 @@ def test_no_value_can_add_a_header_or_a_part(kind: str, data: st.DataObject) -> 
     assert str(parsed["To"]) == "ada@example.com"
     if parsed["Content-Language"] == "en":
         assert str(parsed["Subject"]) == words.subject
+
+
+@pytest.mark.parametrize(
+    "site",
+    ["=?utf-8?b?ZXZpbA==?=", "Käse & Brot", "N" * 80, "é" * 80, "\U0001f600" * 80, 'a "b" \\ <c@d>', "a =?", "Ä =?x?="],
+    ids=range(8),
+)
+def test_headers_say_exactly_what_was_given(site: str) -> None:
+    made = message(letter("reset", site=site), sender(f"{site} <id@example.com>"), START)
+    parsed = message_from_bytes(made.content, policy=rules)
+    assert str(parsed["Subject"]) == f"Choose a new password for {site}"
+    (shown,) = parsed["From"].addresses
+    assert shown.addr_spec == "id@example.com"
+    name = shown.display_name if site.isascii() and "=?" not in site else _joined(made.content)
+    assert name == site
+    assert max(len(line) for line in made.content.partition(b"\r\n\r\n")[0].split(b"\r\n")) <= 120
+
+
+def _joined(raw: bytes) -> str:
+    """Return the name in From as RFC 2047 section 6.2 says; the newer parser leaves space between encoded words."""
+    words = raw.decode().partition("From: ")[2].partition(" <")[0]
+    return str(make_header(decode_header(words)))
 
 
 # ---------------------------------------------------------------- the console

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from dragoman.adapters.mail import render
 from dragoman.adapters.mail.connection import Gone, Server
 from dragoman.adapters.mail.render import Unfit
 from dragoman.adapters.mail.smtp import SmtpMailer
@@ -23,9 +24,17 @@ from kit.certificates import self_signed
 from kit.clock import START, MovableClock
 from kit.post import Phase, Post, Security
 
+pytestmark = pytest.mark.slow
+
 LINK = "https://id.example.com/reset-password?token=" + "Aa-_" * 11
 VALUES = {"name": "Ada Example", "site": "Example", "at": "2026-11-22T14:05:00Z", "hours": "1", "link": LINK}
 ADA = "ada@example.com"
+
+
+@pytest.fixture(autouse=True)
+async def loaded() -> None:
+    """Load templates first: short deadlines are for servers here."""
+    await render.ready()
 
 
 def letter(to: str = ADA, *, kind: str = "reset", number: int = 7, language: str = "en", **values: str) -> Letter:
@@ -426,12 +435,12 @@ async def test_time_runs_out_at_every_phase(phase: str, odd: Any) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await answer(reader, writer, {phase: odd}, [])
 
-    async with speaking(talk) as port, mailer(port, timeout=0.25) as made:
+    async with speaking(talk) as port, mailer(port, timeout=0.4) as made:
         begun = time.monotonic()
         why = await failing(made)
         assert time.monotonic() - begun < 1.5
         named = "DATA" if phase == "content" else phase
-        assert _reason(why) == (Unreachable, f"{named}: no answer within 0.25 s")
+        assert _reason(why) == (Unreachable, f"{named}: no answer within 0.4 s")
 
 
 NONSENSE = (
@@ -489,7 +498,7 @@ async def test_a_kept_connection_that_does_not_answer(said: bytes | None) -> Non
 
         await answer(reader, writer, {"MAIL": second}, seen)
 
-    async with speaking(talk) as port, mailer(port, timeout=0.9) as made:
+    async with speaking(talk) as port, mailer(port, timeout=1.5) as made:
         await made.send(letter())
         await made.send(letter())
     assert [seen.count("content") for seen in talks] == [1, 1]

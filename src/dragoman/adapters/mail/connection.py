@@ -157,7 +157,7 @@ class Connection:
         self._between = False
         with _told(progress, phase):
             answer = await self._client.execute_command(*words)
-        self._between = answer.code != _CLOSING
+        self._between = True  # where the answer was 421, the library has closed the connection
         return answer.code
 
 
