@@ -290,7 +290,7 @@ class LateMailer:
         try:
             return await asyncio.shield(self._making)
         except ValueError as why:
-            raise Unreachable(f"the configuration cannot be used: {why}") from None
+            raise Unreachable(f"mail.sender cannot be used: {why}") from None
 
     async def send(self, letter: Letter) -> None:
         """Hand one letter over, as the mailer itself does."""

@@ -20,6 +20,7 @@ COMMANDS = (
     ("serve",), ("account",), ("account", "add"), ("account", "list"), ("account", "show"), ("account", "rename"),
     ("account", "set-password"), ("account", "set-status"), ("account", "unlock"), ("account", "delete"),
     ("account", "totp", "enable"), ("account", "totp", "disable"), ("session", "list"), ("session", "end"), ("events",),
+    ("worker",), ("outbox", "list"), ("outbox", "retry"), ("outbox", "drop"), ("mail", "test"),
     ("keys", "list"), ("keys", "rotate"), ("doctor",), ("migrate",), ("config", "show"), ("config", "check"),
 )  # fmt: skip
 

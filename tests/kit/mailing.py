@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from typing import Any
 
 from dragoman.adapters.mail.connection import Server
 from dragoman.adapters.mail.smtp import SmtpMailer
 from dragoman.core import Core
 from dragoman.model import Person
+from dragoman.storage.engine import Tx
+from dragoman.storage.outbox import Waiting
 from dragoman.worker import Pace, deliver_for_ever
 from kit.house import House
 from kit.post import Post
@@ -36,7 +39,11 @@ async def put_many(core: Core, person: Person, addresses: Iterable[str]) -> None
         some, left = left[:TOGETHER], left[TOGETHER:]
         letters = [await core.letters.draft("code", person, to, code="123456", minutes="10") for to in some]
         now = core.clock.now()
-        await core.db.transaction(lambda tx, now=now, letters=letters: core.letters.put(tx, now, *letters))
+        await core.db.transaction(partial(_put, core, letters, now))
+
+
+async def _put(core: Core, letters: list[Waiting | None], now: int, tx: Tx) -> None:
+    await core.letters.put(tx, now, *letters)
 
 
 def smtp(house: House, post: Post, timeout: float = 2.0) -> SmtpMailer:
