@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import httpx2
+import msgspec
 
 from dragoman.app import mounts
+from dragoman.core.accounts import NewAccount
+from dragoman.core.recovery import Changed
+from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.web import pages
 from kit.house import PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "nothing"]
-"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, nothing at all."""
+Proves = Literal["password", "code", "refresh", "session", "ticket", "nothing"]
+"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, a mailed link, nothing."""
 
 
 @dataclass
@@ -93,6 +97,8 @@ class Recipe:
     """Sessions and keys that a guest's first success inserts."""
     full_only: bool = False
     """Whether a key is refused where a session passes (decision 17)."""
+    administrator: bool = False
+    """Whether the guest has to be one."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -129,6 +135,15 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
+def _setting(method: str, name: str = "", **more: Any) -> Recipe:
+    template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call(method, template.format(setting_id=name), headers=_rc(guest), **more)
+
+    return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -146,6 +161,10 @@ ROCKETCHAT = (
     _chat("GET", "/api/v1/info", "nothing"),
     _chat("GET", "/api/v1/settings.public", "nothing", "?_id=Site_Name"),
     _chat("GET", "/api/v1/settings.oauth", "nothing"),
+    _setting("GET"),
+    _setting("GET", "Site_Url"),
+    _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
+    _setting("POST", "LDAP_Enable", json={"value": False}),
 )
 
 
@@ -254,12 +273,60 @@ async def _static(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", linked[1] if linked else "/static/none")
 
 
+NEW_PASSWORD = "a quite different battery"
+_BOTH = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
+
+
+async def _ask_for_reset(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/reset-password", data={"email": guest.email})
+
+
+def _link(method: str, path: str, purpose: Purpose, **form: Any) -> Recipe:
+    """A page behind a link that was mailed to the guest."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        change = Changed("email", guest.email, f"another-{guest.email}")
+        about = msgspec.json.encode(change).decode() if purpose == "undo" else guest.email
+        token = await guest.house.ticket(purpose, guest.person, about)
+        return await guest.call(method, path.replace("{token}", token), **form)
+
+    return Recipe("web", method, path, "", "ticket", send)
+
+
+def _invitation(method: str, **form: Any) -> Recipe:
+    """The page behind an invitation, for somebody of its own: the guest has been here for long."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        address = f"{method.lower()}-{guest.email}"
+        invited = await guest.house.core.accounts.add(NewAccount(email=address, status="invited"), None)
+        token = await guest.house.ticket("invite", invited)
+        return await guest.call(method, f"/invite/{token}", **form)
+
+    return Recipe("web", method, "/invite/{token}", "", "nothing", send)
+
+
+LINKS = (
+    _page("/reset-password", "/reset-password"),
+    Recipe("web", "POST", "/reset-password", "", "nothing", _ask_for_reset),
+    _link("GET", "/reset-password/{token}", "reset"),
+    _link("POST", "/reset-password/{token}", "reset", data=_BOTH),
+    _link("GET", "/verify/{token}", "verify"),
+    _link("POST", "/verify/{token}", "verify"),
+    _link("GET", "/undo/{token}", "undo"),
+    _link("POST", "/undo/{token}", "undo"),
+    _link("GET", "/open/{token}", "open"),
+    _link("POST", "/open/{token}", "open"),
+    _invitation("GET"),
+    _invitation("POST", data=_BOTH),
+)
+
 WEB = (
     _page("/", "/"),
     _page("/docs", "/docs"),
     _page("/docs/{dialect}", "/docs/probe"),
     _page("/docs/{dialect}/openapi.json", "/docs/probe/openapi.json"),
     Recipe("web", "GET", "/static/{file}", "", "nothing", _static),
+    *LINKS,
 )
 
 RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
