@@ -62,6 +62,8 @@ class _Delivery:
         self._pace = pace
         self._leased: deque[Leased] = deque()
         self._under_way: dict[asyncio.Task[None], Leased] = {}
+        self._away = False
+        """Whether the database was away at the last look."""
 
     async def run(self) -> None:
         """Lease, and hand over, for ever."""
@@ -90,7 +92,11 @@ class _Delivery:
                 self._leased += await taking
             raise
         except Exception as fault:
-            log.warning("outbox not read", fault=type(fault).__name__)
+            if not self._away:  # said once, not four times a second
+                log.warning("outbox not read", fault=type(fault).__name__)
+            self._away = True
+        else:
+            self._away = False
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.pop(task, None)
@@ -141,7 +147,7 @@ class _Delivery:
         for task in left:
             task.cancel()
         if left:
-            await asyncio.wait(left)
+            await asyncio.wait(left, timeout=1.0)
             await self._give_back(list(left.values()))
 
     async def _give_back(self, leased: list[Leased]) -> None:

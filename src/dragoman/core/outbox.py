@@ -80,22 +80,23 @@ class Outbox:
         if not rows:
             return []
         lease, until = self._t.random.bytes(16), now + int(seconds * SECOND)
+        letters = [(row, self._open(row, lease, until)) for row in rows]
 
-        async def fn(tx: Tx) -> list[Due]:
+        async def fn(tx: Tx) -> list[Leased]:
             taken = []
-            for row in rows:
+            for row, letter in letters:
                 if row.expires_at is not None and row.expires_at <= now:
                     if await stored.expire(tx, row, now):
                         await _note(tx, "message_dropped", now, row, fault="expired")
-                elif await stored.lease(tx, row, lease, until):
-                    taken.append(row)
+                elif not await stored.lease(tx, row, lease, until):
+                    continue  # somebody else was faster
+                elif isinstance(letter, Leased):
+                    taken.append(letter)
+                else:
+                    await _bury(tx, row, lease, now, letter)
             return taken
 
-        opened = [(row, self._open(row, lease, until)) for row in await self._t.db.transaction(fn)]
-        for row, letter in opened:
-            if isinstance(letter, str):
-                await self._bury(row, lease, letter)
-        return [letter for _, letter in opened if isinstance(letter, Leased)]
+        return await self._t.db.transaction(fn)
 
     def _open(self, row: Due, lease: bytes, until: Millis) -> Leased | str:
         """Return the letter of a row, or why there is none."""
@@ -150,7 +151,7 @@ class Outbox:
         now, fault = self._t.clock.now(), _told(why)
         self._failed += 1
         if isinstance(why, Refused) or leased.tries + 1 >= MOST_TRIES:
-            await self._bury(leased, leased.lease, fault)
+            await self._t.db.transaction(lambda tx: _bury(tx, leased, leased.lease, now, fault))
             return False
         due_at = now + self._pause(leased.tries)
         if leased.expires_at is not None:
@@ -161,15 +162,6 @@ class Outbox:
     def _pause(self, tries: int) -> Millis:
         pause = min(FIRST_PAUSE << min(tries, 20), LONGEST_PAUSE)
         return pause * (800 + self._t.random.below(401)) // 1000
-
-    async def _bury(self, row: Due | Leased, lease: bytes, fault: str) -> None:
-        now, id = self._t.clock.now(), _id(row)
-
-        async def fn(tx: Tx) -> None:
-            if await stored.bury(tx, id, lease, now, fault):
-                await _note(tx, "message_dead", now, row, tried=row.tries + 1, fault=fault)
-
-        await self._t.db.transaction(fn)
 
     async def give_back(self, leased: list[Leased]) -> None:
         """Give letters back untried, so that others need not wait for the end of their leases."""
@@ -226,8 +218,10 @@ class Outbox:
         return msgspec.structs.replace(self._stats, sent=self._sent, failed=self._failed)
 
 
-def _id(row: Due | Leased | Listed) -> Id:
-    return row.letter.id if isinstance(row, Leased) else row.id
+async def _bury(tx: Tx, row: Due | Leased, lease: bytes, now: Millis, fault: str) -> None:
+    id = row.letter.id if isinstance(row, Leased) else row.id
+    if await stored.bury(tx, id, lease, now, fault):
+        await _note(tx, "message_dead", now, row, tried=row.tries + 1, fault=fault)
 
 
 async def _note(
