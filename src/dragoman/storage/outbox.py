@@ -14,9 +14,11 @@ from dragoman.storage.sealing import Sealer, where
 
 _INSERT = Statement(
     """insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at)
-       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)"""
+       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)""",
+    hot=True,
 )
 
+_DROP_OF = Statement("delete from outbox where account = :account and kind = :kind")
 _SWEEP = Statement(
     "delete from outbox where id in (select id from outbox where dead_at < :before order by dead_at limit 100)"
 )
@@ -202,6 +204,11 @@ async def oldest(db: Reader) -> Millis | None:
     """Return when the oldest row that waits was written."""
     row = await db.one(_OLDEST)
     return row[0] if row else None
+
+
+async def drop_of(tx: Tx, account: Id, kind: str) -> None:
+    """Take back what waits to be sent of one kind to an account."""
+    await tx.run(_DROP_OF, account=account, kind=kind)
 
 
 async def sweep(tx: Tx, before: Millis) -> int:
