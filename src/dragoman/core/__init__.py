@@ -20,6 +20,7 @@ from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
+from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random
 from dragoman.core.recovery import Recovery
@@ -71,6 +72,7 @@ class Core:
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
+        self.outbox = Outbox(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 
