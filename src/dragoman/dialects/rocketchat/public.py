@@ -36,7 +36,6 @@ _VALUES: dict[str, bool | int | str] = {
     "Accounts_Iframe_api_url": "",
     "Accounts_ManuallyApproveNewUsers": False,
     "Accounts_PasswordPlaceholder": "",
-    "Accounts_PasswordReset": False,
     "Accounts_RegistrationForm": "Disabled",
     "Accounts_RegistrationForm_LinkReplacementText": "",
     "Accounts_ShowFormLogin": True,
@@ -81,13 +80,14 @@ def _site(scheme: str, host: str) -> str:
     return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
 
 
-def settings(query: SettingsQuery, site: str, house: Id) -> PublicSettings:
+def settings(query: SettingsQuery, site: str, house: Id, *, resets: bool) -> PublicSettings:
     """Return a page of the public settings, by name.
 
     :param site: the server's address, `Site_Url`.
     :param house: the id of the organization made at set-up, from which `uniqueID` is made.
+    :param resets: whether a forgotten password may be reset by mail.
     """
-    values = _VALUES | {"Site_Url": site, "uniqueID": _unique_id(house)}
+    values = _VALUES | {"Accounts_PasswordReset": resets, "Site_Url": site, "uniqueID": _unique_id(house)}
     wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
     found = [Setting(name, values[name]) for name in sorted(wanted)]
     page = tuple(found[query.offset :][: query.count or None])

@@ -1,11 +1,14 @@
-"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6)."""
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6).
+
+The calls about mailed links are in `mailed`.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import errors, forms, public, wire
+from dragoman.dialects.rocketchat import errors, forms, mailed, public, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person
@@ -90,7 +93,8 @@ async def info(call: Call) -> wire.Info:
 )
 async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
     """List the settings that a sign-in screen reads."""
-    return public.settings(query, public.site_of(call), await call.core.accounts.default_organization())
+    house, resets = await call.core.accounts.default_organization(), await call.core.recovery.offers_reset()
+    return public.settings(query, public.site_of(call), house, resets=resets)
 
 
 @operation("GET", "/api/v1/settings.oauth", answers={200: wire.LoginServices}, access="open", tag="discovery")
@@ -109,4 +113,5 @@ OPERATIONS = (
     operation("GET", "/api/v1/info", answers={200: wire.Info}, access="optional", tag="discovery")(info),
     settings_public,
     settings_oauth,
+    *mailed.OPERATIONS,
 )

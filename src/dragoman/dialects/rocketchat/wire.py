@@ -68,6 +68,18 @@ class Login(Forms):
     totp: Totp | UnsetType | None = UNSET
 
 
+class ByAddress(Struct):
+    """Whom a mail is for. Any text is taken: malformed addresses are unknown ones (contract section 8.3)."""
+
+    email: str
+
+
+class MailedToken(Struct):
+    """The token of a mailed link."""
+
+    token: str
+
+
 class SettingsQuery(Struct):
     """Which public settings are wanted."""
 
@@ -231,6 +243,12 @@ class LoggedOut(Struct, frozen=True):
     success: bool
 
 
+class Success(Struct, frozen=True):
+    """The answer to what has nothing to show."""
+
+    success: bool
+
+
 _Shown = TypeVar("_Shown", bound=Me)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What is alike for everybody is encoded once.
@@ -243,6 +261,7 @@ _WITH_TOTP = {
     for exists in (True, False)
 }
 LOGGED_OUT = LoggedOut("success", Message("You've been logged out!"), True)
+SUCCESS = Success(True)
 
 
 @lru_cache(maxsize=4096)
