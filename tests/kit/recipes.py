@@ -17,11 +17,13 @@ import httpx2
 from dragoman.app import mounts
 from dragoman.http.operation import Operation
 from dragoman.model import Person
+from dragoman.storage import tickets
 from dragoman.web import pages
 from kit.house import PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "nothing"]
-"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, nothing at all."""
+Proves = Literal["password", "code", "refresh", "session", "confirm", "link", "nothing"]
+"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
+session, a mailed link, nothing at all."""
 
 
 @dataclass
@@ -37,7 +39,8 @@ class Guest:
     totp: Totp | None = None
     held: dict[str, str] = field(default_factory=dict)
     """What its clients keep: `rc`, `rc_user`, `p8`, `p8_challenge`, `probe`, `probe_api`, `probe_session`, `fb`,
-    `fb_refresh`, `fb_limited`. Missing where the door gave none."""
+    `fb_refresh`, `fb_limited`; from mails `reset`, `verify`, `probe_verify`, and
+    `verification`, the id of the latter. Missing where the door gave none."""
 
     async def call(self, method: str, path: str, **wanted: Any) -> httpx2.Response:
         """Send a request from the guest's own network."""
@@ -61,6 +64,15 @@ class Guest:
         if "refreshToken" in flash:
             self.held |= {"fb": flash["accessToken"], "fb_refresh": flash["refreshToken"]}
 
+    async def get_mail(self) -> None:
+        """Receive a link to set a new password, one to verify the address, and one in Probe's own form."""
+        self.held["reset"] = await self.house.ticket("reset", self.person)
+        self.held["verify"] = await self.house.ticket("verify", self.person)
+        probe = self.house.core.doors["probe"]
+        self.held["probe_verify"] = await self.house.ticket("verify", self.person, door=probe)
+        live = await tickets.newest_live(self.house.db, self.person.account.id, "verify", self.house.clock.now())
+        self.held["verification"] = str(uuid.UUID(bytes=live))
+
     async def pause(self) -> None:
         """Enrol TOTP and begin a sign-in at each door that names attempts; both wait for a code."""
         self.totp = await self.house.enrol_totp(self.person)
@@ -75,6 +87,7 @@ class Guest:
         return self.totp.code() if self.totp is not None else "000000"
 
 
+NEW_PASSWORD = "Another horse battery 7"
 Send = Callable[[Guest], Awaitable[httpx2.Response]]
 
 
@@ -129,6 +142,20 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
+def _mailed(dialect: str, path: str, form: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
+    """Ask for a mail with an address, or use what one brought."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        named = {"headers": {"X-Recaptcha-Token": "a-captcha"}} if dialect == "probe" else {}
+        return await guest.call("POST", path, json=make(guest), **named)
+
+    return Recipe(dialect, "POST", path, form, **{"proves": "link", **more}, send=send)
+
+
+def _by_address(guest: Guest) -> dict[str, str]:
+    return {"email": guest.email}
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -146,6 +173,9 @@ ROCKETCHAT = (
     _chat("GET", "/api/v1/info", "nothing"),
     _chat("GET", "/api/v1/settings.public", "nothing", "?_id=Site_Name"),
     _chat("GET", "/api/v1/settings.oauth", "nothing"),
+    _mailed("rocketchat", "/api/v1/users.forgotPassword", "", _by_address, proves="nothing"),
+    _mailed("rocketchat", "/api/v1/users.sendConfirmationEmail", "", _by_address, proves="nothing"),
+    _mailed("rocketchat", "/api/v1/users.verifyEmail", "", lambda g: {"token": g.held.get("verify", "x")}),
 )
 
 
@@ -167,6 +197,21 @@ POCKETM8 = (
     Recipe("pocketm8", "POST", "/api/auth/user/sign-in", "", "password", _p8_sign_in, 2),
     Recipe("pocketm8", "POST", "/api/auth/user/verify-challenge", "", "code", _p8_verify, 2),
     Recipe("pocketm8", "GET", "/api/profile", "", "session", _p8_profile),
+    _mailed("pocketm8", "/api/auth/user/reset-password", "", _by_address, proves="nothing"),
+    _mailed("pocketm8", "/api/auth/user/verify-token", "check", lambda g: {"token": g.held.get("reset", "x")}),
+    _mailed(
+        "pocketm8",
+        "/api/auth/user/verify-token",
+        "set",
+        lambda g: {"secret": g.held.get("reset", "x"), "password": NEW_PASSWORD},
+    ),
+    _mailed(
+        "pocketm8",
+        "/api/auth/user/verify-token",
+        "access token",
+        lambda g: {"token": g.held.get("p8", "a.b.c.d.e")},
+        proves="session",
+    ),
 )
 
 _PROBE = "/frontend/api/v1/auth"
@@ -178,6 +223,15 @@ def _probe_sign_in(form: str, **how: Any) -> Recipe:
         return await guest.call("POST", f"{_PROBE}/sign-in", **{how.get("as_", "json"): body})
 
     return Recipe("probe", "POST", f"{_PROBE}/sign-in", form, "password", send, 1)
+
+
+def _probe_password(form: str, query: str = "") -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        body = {"old-password": guest.password, "new-password": NEW_PASSWORD}
+        named = bearer(guest.held.get("probe", "x"))
+        return await guest.call("PUT", f"{_PROBE}/current/password{query}", headers=named, **{form: body})
+
+    return Recipe("probe", "PUT", f"{_PROBE}/current/password", f"{form}{query}", "confirm", send, full_only=True)
 
 
 def _probe(method: str, path: str, *, full_only: bool = False, query: str = "") -> Recipe:
@@ -198,6 +252,9 @@ PROBE = (
     _probe("DELETE", f"{_PROBE}/session/{{session_id}}", full_only=True),
     _probe("DELETE", f"{_PROBE}/sign-out"),
     _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
+    _probe_password("data"),
+    _probe_password("json", "?logout-all=true"),
+    _mailed("probe", f"{_PROBE}/verify", "", lambda g: {"verify-token": g.held.get("probe_verify", "a.b.c")}),
 )
 
 
@@ -230,6 +287,11 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
 
 
+async def _fb_resend(guest: Guest) -> httpx2.Response:
+    guest.house.clock.move(61)
+    return await guest.call("POST", f"/user/resend-verification/{guest.held.get('verification', uuid.UUID(int=1))}")
+
+
 FLASHBACK = (
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
@@ -238,6 +300,16 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+    _mailed("flashback", "/user/pre-verify-email", "", lambda g: {"token": g.held.get("verify", "x")}),
+    _mailed("flashback", "/user/verify-email", "", lambda g: {"token": g.held.get("verify", "x")}, makes=1),
+    Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "link", _fb_resend),
+    _mailed("flashback", "/user/request-reset-password", "", _by_address, proves="nothing"),
+    _mailed(
+        "flashback",
+        "/user/reset-password",
+        "",
+        lambda g: {"token": g.held.get("reset", "x"), "newPassword": NEW_PASSWORD},
+    ),
 )
 
 

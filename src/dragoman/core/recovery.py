@@ -159,18 +159,23 @@ class Recovery:
     async def resend(self, door: Door, id: bytes, client: Client) -> None:
         """Mail another link in the place of one to verify an address or to take up an invitation; that one is void.
 
-        :param id: `Ticket.id`. Raises BadTicket for an unknown or used one, TooSoon within a minute, NotOffered.
+        :param id: `Ticket.id`. Raises BadTicket for one that is unknown, used or of no use any more, TooSoon within a
+            minute, NotOffered.
         """
         t, now = self._t, self._t.clock.now()
+        if not await self.sends_mail():
+            raise refusals.NotOffered
         before = await tickets.by_id(t.db, id)
         if before is None or before.used_at is not None or before.purpose not in ("verify", "invite"):
             raise refusals.BadTicket
         waits = before.created_at + RESEND_AFTER - now
         if waits > 0:
             raise refusals.TooSoon(-(-waits // 1000))
-        person = await self._person(before.account)
+        person, held = await self._person(before.account), await stored.find(t.db, "email", before.about)
+        if not _fits(before.purpose, person.account) or held is None or held.account != before.account:
+            raise refusals.BadTicket
         draft = t.tickets.redraft(before, door=await self._form(door, before.purpose))
-        letter = await self._letter(door.name, person, draft, before.about)
+        letter = await self._letter(door.name, person, draft, held.shown)
         destination = self._destination(before.about)
 
         async def fn(tx: Tx) -> int | None:
@@ -457,6 +462,6 @@ def _proved(one: Held) -> bool:
     return one.state != "claimed"
 
 
-def _fits(purpose: Purpose, account: Account) -> bool:
+def _fits(purpose: str, account: Account) -> bool:
     """Tell whether a link of this purpose may do anything for an account of this status."""
     return account.status == ("invited" if purpose == "invite" else "active")
