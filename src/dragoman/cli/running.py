@@ -58,6 +58,10 @@ def words(refusal: Any) -> str:
             return f"another account has this {refusal.kind}"
         case refusals.AlreadyEnrolled():
             return "the factor is enrolled already; disable it first"
+        case refusals.NotOffered():
+            return "this installation sends no mail; set mail.transport"
+        case refusals.NotActive():
+            return f"the account is {refusal.status}, so no link would do anything"
         case refusals.NotEnrolled():
             return "the factor is not enrolled"
     return str(refusal)

@@ -162,7 +162,7 @@ async def test_an_invitation_is_sent_again_too(house: House) -> None:
     assert (await send(house, "pre-verify-email", {"token": await house.token("invite")})).status_code == 200
 
 
-@pytest.mark.parametrize("named", ["x", "0", str(uuid.UUID(int=7)), "%00", "..%2f", "é", "x" * 500])
+@pytest.mark.parametrize("named", ["x", "0", str(uuid.UUID(int=7)), "é", "x" * 500])
 async def test_an_id_of_no_mail(house: House, named: str) -> None:
     await house.ada(verified=False)
     assert_no(await send(house, f"resend-verification/{named}"), 400, "INVALID_VERIFICATION_TOKEN")

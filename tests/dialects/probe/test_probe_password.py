@@ -254,9 +254,7 @@ async def test_a_session_is_no_verification_and_the_other_way_round(house: House
         assert (await house.get(f"{BASE}/auth/session", **carried)).status_code == 401
 
 
-@pytest.mark.parametrize(
-    "token", ["", "x", "a.b", "a.b.c.d", "a b.c.d", None, 5, "é.é.é", "a.b." + "c" * 4096, "a.b.c\n"]
-)
+@pytest.mark.parametrize("token", ["", "x", "a.b", "a.b.c.d", "a b.c.d", None, 5, "é.é.é", "a.b." + "c" * 4096])
 async def test_what_has_not_the_shape_of_a_jwt_is_refused(house: House, token: Any) -> None:
     answer = await verify(house, token)
     assert error(answer) == (400, "INVALID_ARGUMENT", "invalid argument: validation failed")
