@@ -18,11 +18,12 @@ from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.policy import Mailing, Policy
 from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
+from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House, Log
-from dragoman.settings import Settings
+from dragoman.settings import Settings, catalogue, value_of, with_values
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
 from dragoman.storage.sealing import Ring, RingBroken, Sealer
@@ -73,15 +74,43 @@ def open_doors(placed: Iterable[Mount]) -> list[Door]:
     return [mount.dialect.door for mount in placed if mount.live and mount.dialect.door is not None]
 
 
+def configured(settings: Settings) -> Configured:
+    """Return what the configuration says of the settings that may be stored, and how the policy follows from them."""
+    storables = tuple(
+        Storable(known.name, known.type, known.tighter, value_of(settings, known), known.words)
+        for known in catalogue()
+        if known.tighter is not None
+    )
+    return Configured(storables, lambda in_force: policy(with_values(settings, in_force)))
+
+
+async def stored_values(settings: Settings) -> list[Value]:
+    """Return the settings that may be stored as they are in force; none where there is no database yet.
+
+    Raises NotReady, StorageUnavailable.
+    """
+    if not settings.storage.postgres and not settings.database.exists():
+        return []
+    db = await open_database(settings, SystemRandom())
+    try:
+        if not await is_current(db):
+            raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
+        return await StoredSettings(db, SystemClock(), configured(settings)).values()
+    finally:
+        await db.close()
+
+
 def policy(settings: Settings) -> Policy:
-    """Return what the settings say of the core's behaviour."""
+    """Return what the settings say of the core's behaviour: those of the file, and the same with what is stored."""
     limits = settings.limits
     windows = (
-        Window(limits.account_5_minutes, 5 * MINUTE), Window(limits.account_hour, HOUR), Window(limits.account_day, DAY)
+        Window(limits.account_5_minutes, _seconds(limits.account_minutes)), Window(limits.account_hour, HOUR),
+        Window(limits.account_day, DAY),
     )  # fmt: skip
     network = (
-        Window(limits.network_5_minutes, 5 * MINUTE), Window(limits.network_names_hour, HOUR, distinct=True)
-    )  # fmt: skip
+        Window(limits.network_5_minutes, _seconds(limits.network_minutes)),
+        Window(limits.network_names_hour, HOUR, distinct=True),
+    )
     budgets = Budgets(
         strangers=Budget(windows, closes_at=limits.account_closes),
         known=Budget(windows),
@@ -90,7 +119,21 @@ def policy(settings: Settings) -> Policy:
         codes_per_attempt=limits.codes_per_attempt,
     )
     given = settings.accounts
-    return Policy(budgets, given.conceal, given.issuer, mailing(settings), given.password_reset, given.email_codes)
+    return Policy(
+        budgets=budgets,
+        conceal_accounts=given.conceal,
+        issuer=given.issuer,
+        mail=mailing(settings),
+        password_reset=given.password_reset,
+        email_codes=given.email_codes,
+        code_life=_seconds(given.code_minutes) * 1000,
+        remembered=round(given.remember_minutes * 60_000),
+        registration=given.registration,
+    )
+
+
+def _seconds(minutes: float) -> int:
+    return max(1, round(minutes * MINUTE))
 
 
 def mailing(settings: Settings) -> Mailing:
@@ -199,7 +242,7 @@ async def core_over(
     pool = HashPool(
         threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
     )
-    core = Core(db, sealer, pool, clock, random, doors=doors, policy=policy(settings))
+    core = Core(db, sealer, pool, clock, random, doors=doors, configured=configured(settings))
     try:
         await core.start()
         yield core
@@ -217,9 +260,14 @@ def gateway(
     access_log: Log | None = None,
 ) -> Gateway:
     """Build the ASGI application over an open Core. `access_log` takes a line per request (http.server.Log)."""
+
+    async def fresh() -> int:
+        return (await core.settings.current()).remembered
+
     house = House(
         clock=core.clock,
         random=core.random,
+        fresh=fresh,
         ready=core.ready,
         jwks=core.jwks,
         log=structlog.get_logger("dragoman"),

@@ -21,6 +21,7 @@ COMMANDS = (
     ("account", "set-password"), ("account", "set-status"), ("account", "unlock"), ("account", "delete"),
     ("account", "totp", "enable"), ("account", "totp", "disable"), ("session", "list"), ("session", "end"), ("events",),
     ("keys", "list"), ("keys", "rotate"), ("doctor",), ("migrate",), ("config", "show"), ("config", "check"),
+    ("config", "set"), ("config", "unset"),
 )  # fmt: skip
 
 

@@ -106,6 +106,8 @@ class Recipe:
     """Sessions and keys that a guest's first success inserts."""
     full_only: bool = False
     """Whether a key is refused where a session passes (decision 17)."""
+    administrator: bool = False
+    """Whether the guest has to be one."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -156,6 +158,15 @@ def _by_address(guest: Guest) -> dict[str, str]:
     return {"email": guest.email}
 
 
+def _setting(method: str, name: str = "", **more: Any) -> Recipe:
+    template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call(method, template.format(setting_id=name), headers=_rc(guest), **more)
+
+    return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -176,6 +187,10 @@ ROCKETCHAT = (
     _mailed("rocketchat", "/api/v1/users.forgotPassword", "", _by_address, proves="nothing"),
     _mailed("rocketchat", "/api/v1/users.sendConfirmationEmail", "", _by_address, proves="nothing"),
     _mailed("rocketchat", "/api/v1/users.verifyEmail", "", lambda g: {"token": g.held.get("verify", "x")}),
+    _setting("GET"),
+    _setting("GET", "Site_Url"),
+    _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
+    _setting("POST", "LDAP_Enable", json={"value": False}),
 )
 
 

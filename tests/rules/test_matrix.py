@@ -287,8 +287,9 @@ async def rows(house: House) -> int:
 async def guest_for(house: House, number: int, recipe: Recipe, *, verified: bool = True) -> Guest:
     """Return an account of its own for one row, with everything that the row's proof needs."""
     name = f"guest{number}"
-    person = await house.add(email=f"{name}@example.com", username=name, verified=verified)
-    guest = Guest(house, person, f"{name}@example.com", name, f"10.{number}.0.1")
+    email = f"{name}@example.com"
+    person = await house.add(email=email, username=name, verified=verified, administrator=recipe.administrator)
+    guest = Guest(house, person, email, name, f"10.{number}.0.1")
     if recipe.proves == "link":
         await guest.get_mail()
     if recipe.proves == "code":

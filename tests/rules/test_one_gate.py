@@ -104,7 +104,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 
 _OF_CORE = frozenset({
-    "signin", "sessions", "accounts", "factors", "recovery", "clock", "doors", "tokens", "policy", "random", "jwks",
+    "signin", "sessions", "accounts", "factors", "recovery", "clock", "doors", "tokens", "settings", "random", "jwks",
     "ready",
 })  # fmt: skip
 

@@ -38,7 +38,8 @@ NOW = 1_800_000_000_000
 VALUES: dict[str, Any] = {
     "about": "ada@example.com",
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
-    "auth_epoch": 1, "before": NOW, "business": 0, "cap": 1, "client": b"c" * 8, "code": "123456", "confirmed": 0,
+    "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
+    "code": "123456", "confirmed": 0,
     "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "detail": "{}", "device": None, "dies_at": NOW,
     "display_name": "Ada", "door": "probe", "channel": "mail",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
@@ -124,7 +125,7 @@ SEED = [
         " values (:a, 'reset', '', :hash, 'ada@example.com', 5, :later)",
         "insert into outbox(id, channel, kind, account, sealed, created_at, due_at)"
         " values (:t, 'mail', 'reset', :a, :sealed, 5, 5)",
-        "insert into setting(name, value, updated_at) values ('limits.account_hour', '20', 5)",
+        "insert into setting(name, value, updated_at, changed_by) values ('ada', '20', 5, :b)",
         "insert into sequence(name, next) values ('ada', 7)",
         "insert into meta(name, value) values ('set_up', '1')",
     )

@@ -56,6 +56,8 @@ def words(refusal: Any) -> str:
             return f"{_WEAK.get(refusal.reason, str(refusal))}; --allow-weak takes it all the same"
         case refusals.IdentifierTaken():
             return f"another account has this {refusal.kind}"
+        case refusals.SettingRefused():
+            return f"{refusal}; `dragoman config show` lists them, the configuration file alone makes looser"
         case refusals.AlreadyEnrolled():
             return "the factor is enrolled already; disable it first"
         case refusals.NotOffered():

@@ -27,6 +27,7 @@ Kind = Literal[
     "factor_enrolled",
     "factor_removed",
     "keys_rotated",  # detail: use
+    "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -51,7 +51,7 @@ class Budget(Struct, frozen=True, gc=False):
 
 
 class Budgets(Struct, frozen=True):
-    """Table D. Settings replace single values; the floor of each is the default."""
+    """Table D. Settings replace single values: the file either way, what is stored only by a tighter one."""
 
     strangers: Budget = Budget((Window(10, 5 * MINUTE), Window(30, HOUR), Window(60, DAY)), closes_at=100)
     known: Budget = Budget((Window(10, 5 * MINUTE), Window(30, HOUR), Window(60, DAY)))
@@ -173,10 +173,18 @@ class Judged(Struct, frozen=True, gc=False):
 
 
 class Limits:
-    """Reads and moves the counters of sign-in. Stateless: everything is stored, so that a restart forgets nothing."""
+    """Reads and moves the counters of sign-in. Stateless: everything is stored, so that a restart forgets nothing.
 
-    def __init__(self, budgets: Budgets) -> None:
-        self.budgets = budgets
+    :param budgets: returns the budgets in force, as this process knows them; the gate asks for them anew first.
+    """
+
+    def __init__(self, budgets: Callable[[], Budgets]) -> None:
+        self._budgets = budgets
+
+    @property
+    def budgets(self) -> Budgets:
+        """Table D as it is in force."""
+        return self._budgets()
 
     async def judge(self, db: Reader, lane: Lane, client: Client, who: bytes, now: Millis) -> Judged:
         """Ask both counters of a password attempt; `who` is the account's id or the hash of an unknown name."""

@@ -79,11 +79,6 @@ class Recovery:
         """Tell whether a mailer is configured."""
         return (await self._t.policy()).mail.enabled
 
-    async def offers_reset(self) -> bool:
-        """Tell whether a forgotten password may be reset by mail here."""
-        policy = await self._t.policy()
-        return policy.password_reset and policy.mail.enabled
-
     # ------------------------------------------------------------ asking for a link
 
     async def request_reset(self, door: str, address: str, client: Client) -> None:

@@ -268,7 +268,11 @@ class SignIn:
         return _Look(subject, account, credential, lane)
 
     async def _refuse_when_locked(self, door: Door, look: _Look, client: Client) -> None:
-        """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36)."""
+        """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36).
+
+        The budgets are asked for anew, so that one that was changed in any process counts for this very attempt.
+        """
+        await self._t.policy()
         judged = await self._t.limits.judge(self._t.db, look.lane, client, look.subject, self._t.clock.now())
         if judged.network_wait:
             self._t.tally.locked_out("network", door.name, client, None)
@@ -340,6 +344,7 @@ class SignIn:
     ) -> Refusal:
         """Count a refused password and write its event; return what to raise. `session` is the one it was typed in."""
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
+        conceals = (await self._t.policy()).conceal_accounts
         lane = None if reason == "needs_plain_password" else look.lane
 
         async def fn(tx: Tx) -> Refusal:
@@ -356,7 +361,7 @@ class SignIn:
             if judged.lane_wait:
                 return refusals.AccountLocked(judged.lane_wait)
             telling = _TELLING.get(reason)
-            if telling is None or not door.tells or self._t.conceal_accounts:
+            if telling is None or not door.tells or conceals:
                 return refusals.WrongPassword()
             return telling() if await limits.may_tell(tx, client, now) else refusals.WrongPassword()
 

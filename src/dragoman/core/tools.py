@@ -42,7 +42,6 @@ class Tools(Struct):
     policy: Callable[[], Awaitable[Policy]]
     """What the operator chose, as it is in force now."""
     doors: Mapping[str, Door]
-    conceal_accounts: bool = False
     schemes: Collection[str] = ()
     """Forms of hashes in the store, kept up to date by Core.tick."""
 

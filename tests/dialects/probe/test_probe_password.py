@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from msgspec.structs import replace
 
 from dragoman.core import base64url
-from kit.house import PASSWORD, House
+from kit.house import PASSWORD, House, client, open_house
 
 BASE = "/frontend/api/v1"
 CHANGE = f"{BASE}/auth/current/password"
@@ -153,10 +154,16 @@ async def test_a_locked_lane_refuses_the_right_old_password_too(house: House) ->
 # ---------------------------------------------------------------- verifying an address
 
 
+@pytest.fixture
+async def fronted(tmp_path: Path) -> AsyncIterator[House]:
+    """A house whose mails of this dialect lead to a front end of its own."""
+    link = "https://app.example.com/verify#{token}"
+    async with open_house(tmp_path, dialects__probe__link_verify=link) as opened:
+        yield opened
+
+
 async def mailed(house: House) -> str:
-    """Return the token of a mail that leads to this dialect's own front end."""
-    elsewhere = {"probe.verify": "https://app.example.com/verify#{token}"}
-    house.core.policy = replace(house.core.policy, mail=replace(house.core.policy.mail, links=elsewhere))
+    """Return the token of the mail that a pending sign-in has sent."""
     answer = await house.post(SIGN_IN, json=ADA)
     assert answer.json()["status"] == "pending"
     link = (await house.letters("verify"))[-1].values["link"]
@@ -169,7 +176,8 @@ async def verify(house: House, token: Any, headers: dict[str, str] = CAPTCHA, fo
 
 
 @pytest.mark.parametrize("form", ["json", "data"])
-async def test_a_pending_account_gets_a_mail_and_becomes_active(house: House, form: str) -> None:
+async def test_a_pending_account_gets_a_mail_and_becomes_active(fronted: House, form: str) -> None:
+    house = fronted
     await house.ada(verified=False)
     token = await mailed(house)
     head, body, _ = token.split(".")
@@ -192,14 +200,8 @@ async def test_the_mail_leads_to_our_page_with_a_plain_token_unless_a_front_end_
     plain = await house.token("verify")
     assert len(plain) == 43
     assert (await verify(house, plain)).status_code == 400
-    await house.core.recovery.use("verify", plain, _nobody())
+    await house.core.recovery.use("verify", plain, client())
     assert (await house.post(SIGN_IN, json=ADA)).json()["status"] == "active"
-
-
-def _nobody() -> Any:
-    from kit.house import client
-
-    return client()
 
 
 async def test_a_pending_sign_in_sends_within_the_budget_and_only_after_the_right_password(house: House) -> None:
@@ -216,11 +218,11 @@ async def test_a_pending_sign_in_sends_within_the_budget_and_only_after_the_righ
     assert len(await house.letters("verify")) == 3
 
 
-async def test_without_a_mailer_a_pending_account_is_pending(house: House) -> None:
-    await house.ada(verified=False)
-    house.core.policy = replace(house.core.policy, mail=replace(house.core.policy.mail, enabled=False))
-    assert (await house.post(SIGN_IN, json=ADA)).json()["status"] == "pending"
-    assert await house.letters() == []
+async def test_without_a_mailer_a_pending_account_is_pending(tmp_path: Path) -> None:
+    async with open_house(tmp_path, mail__transport="off") as house:
+        await house.ada(verified=False)
+        assert (await house.post(SIGN_IN, json=ADA)).json()["status"] == "pending"
+        assert await house.letters() == []
 
 
 async def test_a_token_for_somebody_active_is_a_success(house: House) -> None:

@@ -41,6 +41,7 @@ def _second_factor(offers: tuple[str, ...]) -> Why:
 
 UNAUTHORIZED = login_failed("Unauthorized", "Unauthorized")
 NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be logged in to do this.")
+_SETTING = "error-invalid-setting-value"
 _FORBIDDEN = failure(403, "unauthorized")
 _NOT_FOUND = failure(400, "User not found.")
 _NOT_OFFERED = failure(400, "Not allowed", "error-not-allowed")
@@ -77,6 +78,10 @@ def _taken(refusal: refusals.IdentifierTaken, _: Call) -> Answer:
 
 def _unusable(refusal: refusals.BadIdentifier, _: Call) -> Answer:
     return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
+
+
+def _setting_refused(refusal: refusals.SettingRefused, _: Call) -> Answer:
+    return failure(400, f"Value for setting {refusal.name[:100]} is refused: {refusal.why}", _SETTING)
 
 
 REFUSALS: Mapping[type[Refusal], Dressed] = {
@@ -120,7 +125,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
     refusals.NotOffered: _not_offered,
     refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
-    refusals.SettingRefused: failure(400, "Invalid setting value", "error-invalid-setting-value"),
+    refusals.SettingRefused: _setting_refused,
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),

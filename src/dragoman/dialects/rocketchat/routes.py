@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import errors, forms, mailed, public, wire
+from dragoman.dialects.rocketchat import errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person
@@ -93,14 +93,46 @@ async def info(call: Call) -> wire.Info:
 )
 async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
     """List the settings that a sign-in screen reads."""
-    house, resets = await call.core.accounts.default_organization(), await call.core.recovery.offers_reset()
-    return public.settings(query, public.site_of(call), house, resets=resets)
+    return await settings.public(call, query)
 
 
 @operation("GET", "/api/v1/settings.oauth", answers={200: wire.LoginServices}, access="open", tag="discovery")
 async def settings_oauth(call: Call) -> wire.LoginServices:
     """List the login services of others: none."""
     return public.LOGIN_SERVICES
+
+
+@operation(
+    "GET", "/api/v1/settings", query=wire.SettingsQuery, answers={200: wire.PublicSettings}, tag="administration"
+)  # fmt: skip
+async def settings_all(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
+    """List every setting that there is; for administrators."""
+    return await settings.every(call, query)
+
+
+@operation("GET", "/api/v1/settings/{setting_id}", answers={200: wire.OneSetting}, tag="administration")
+async def setting(call: Call) -> wire.OneSetting:
+    """Tell what a setting is; for administrators."""
+    shown = await settings.one(call, call.path["setting_id"])
+    return wire.OneSetting(shown.id, shown.value, True)
+
+
+@operation(
+    "POST",
+    "/api/v1/settings/{setting_id}",
+    body=wire.SettingChange,
+    answers={200: wire.Done},
+    fresh=True,
+    tag="administration",
+    examples={"failures of one account": {"value": 5}},
+)
+async def change_setting(call: Call, body: wire.SettingChange) -> wire.Done:
+    """Change a setting, in force for the very next call; for administrators.
+
+    It can be made stricter than the configuration file says, and as loose again as the file, never looser.
+    """
+    await settings.change(call, call.path["setting_id"], body.value)
+    return wire.Done(True)
 
 
 OPERATIONS = (
@@ -113,5 +145,8 @@ OPERATIONS = (
     operation("GET", "/api/v1/info", answers={200: wire.Info}, access="optional", tag="discovery")(info),
     settings_public,
     settings_oauth,
+    settings_all,
+    setting,
+    change_setting,
     *mailed.OPERATIONS,
 )

@@ -90,6 +90,12 @@ class SettingsQuery(Struct):
     offset: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
 
 
+class SettingChange(Struct):
+    """What a setting is to be."""
+
+    value: Any
+
+
 # ---------------------------------------------------------------- a person
 
 
@@ -355,14 +361,26 @@ class Info(Struct, frozen=True, rename="camel"):
 
 
 class Setting(Struct, frozen=True):
-    """One public setting."""
+    """One setting."""
 
     id: str = msgspec.field(name="_id")
-    value: bool | int | str
+    value: bool | int | float | str
+
+
+class OneSetting(Setting, frozen=True):
+    """One setting, asked for by its name."""
+
+    success: bool
+
+
+class Done(Struct, frozen=True):
+    """It was done, and there is nothing else to say."""
+
+    success: bool
 
 
 class PublicSettings(Struct, frozen=True):
-    """A page of public settings."""
+    """A page of settings."""
 
     settings: tuple[Setting, ...]
     count: int

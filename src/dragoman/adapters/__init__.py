@@ -1,0 +1,1 @@
+"""What talks to things outside: one file each, behind a port of `core/ports.py`."""

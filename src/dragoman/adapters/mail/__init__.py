@@ -1,0 +1,1 @@
+"""Mail: letters of the core become messages (`render`, `message`) and are handed over (`smtp`, `console`)."""
