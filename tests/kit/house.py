@@ -15,16 +15,16 @@ import httpx2
 import pyotp
 
 from dragoman.app import core_over, gateway, mounts, open_doors
-from dragoman.core import Core, identifiers
+from dragoman.core import Core
 from dragoman.core.accounts import NewAccount
 from dragoman.core.doors import Door
 from dragoman.core.ports import Letter, SystemRandom
-from dragoman.core.tickets import Purpose, Tickets
+from dragoman.core.tickets import Purpose
 from dragoman.http import Dialect, Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
-from dragoman.storage.engine import Engine, Statement
+from dragoman.storage.engine import Engine, Statement, Tx
 from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
 from dragoman.storage.sqlite import SqliteEngine
@@ -115,17 +115,17 @@ class House:
         """Return the token in the link of the newest letter of this kind."""
         return (await self.letters(kind))[-1].values["link"].rpartition("/")[2]
 
-    async def ticket(
-        self, purpose: Purpose, person: Person, *, about: str | None = None, door: Door | None = None
-    ) -> str:
-        """Return the token of a link as a mail to this person holds it, put without a mail and without budgets.
+    async def ticket(self, purpose: Purpose, person: Person, about: str = "", door: Door | None = None) -> str:
+        """Return the token of a ticket put as a letter would bring it. `about` is the account's address by default."""
+        tickets = self.core.recovery._t.tickets
+        draft = tickets.draft(
+            purpose, person.account.id, about=about or identifiers.fold("email", person.email or ""), door=door
+        )
 
-        :param about: the folded address it proves; None: the primary one. `door` is whose form the token has.
-        """
-        folded = identifiers.fold("email", person.email or "") if about is None else about
-        drafts = Tickets(self.db, self.core.clock, self.core.random, self.core.tokens)
-        draft = drafts.draft(purpose, person.account.id, about=folded, door=door)
-        await self.db.transaction(lambda tx: drafts.put(tx, draft))
+        async def fn(tx: Tx) -> None:
+            await tickets.put(tx, draft)
+
+        await self.db.transaction(fn)
         return draft.token
 
     def hash_evaluations(self) -> int:

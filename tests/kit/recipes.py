@@ -13,15 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import httpx2
+import msgspec
 
 from dragoman.app import mounts
+from dragoman.core.accounts import NewAccount
+from dragoman.core.recovery import Changed
+from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
 from kit.house import PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "link", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
 session, a mailed link, nothing at all."""
 
@@ -39,8 +43,7 @@ class Guest:
     totp: Totp | None = None
     held: dict[str, str] = field(default_factory=dict)
     """What its clients keep: `rc`, `rc_user`, `p8`, `p8_challenge`, `probe`, `probe_api`, `probe_session`, `fb`,
-    `fb_refresh`, `fb_limited`; from mails `reset`, `verify`, `probe_verify`, and
-    `verification`, the id of the latter. Missing where the door gave none."""
+    `fb_refresh`, `fb_limited`. Missing where the door gave none."""
 
     async def call(self, method: str, path: str, **wanted: Any) -> httpx2.Response:
         """Send a request from the guest's own network."""
@@ -63,15 +66,6 @@ class Guest:
         flash = (await self.call("POST", "/user/login", json=flat)).json()
         if "refreshToken" in flash:
             self.held |= {"fb": flash["accessToken"], "fb_refresh": flash["refreshToken"]}
-
-    async def get_mail(self) -> None:
-        """Receive a link to set a new password, one to verify the address, and one in Probe's own form."""
-        self.held["reset"] = await self.house.ticket("reset", self.person)
-        self.held["verify"] = await self.house.ticket("verify", self.person)
-        probe = self.house.core.doors["probe"]
-        self.held["probe_verify"] = await self.house.ticket("verify", self.person, door=probe)
-        live = await tickets.newest_live(self.house.db, self.person.account.id, "verify", self.house.clock.now())
-        self.held["verification"] = str(uuid.UUID(bytes=live))
 
     async def pause(self) -> None:
         """Enrol TOTP and begin a sign-in at each door that names attempts; both wait for a code."""
@@ -144,18 +138,25 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
-def _mailed(dialect: str, path: str, form: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
-    """Ask for a mail with an address, or use what one brought."""
+def _asks(dialect: str, path: str) -> Recipe:
+    """Ask for a mail."""
 
     async def send(guest: Guest) -> httpx2.Response:
-        named = {"headers": {"X-Recaptcha-Token": "a-captcha"}} if dialect == "probe" else {}
-        return await guest.call("POST", path, json=make(guest), **named)
+        return await guest.call("POST", path, json={"email": guest.email})
 
-    return Recipe(dialect, "POST", path, form, **{"proves": "link", **more}, send=send)
+    return Recipe(dialect, "POST", path, "", "nothing", send)
 
 
-def _by_address(guest: Guest) -> dict[str, str]:
-    return {"email": guest.email}
+def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes: int = 0, **body: str) -> Recipe:
+    """Use what a mail brought; in the body, `{token}` stands for it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        own = guest.house.core.doors[dialect]
+        token = await guest.house.ticket(purpose, guest.person, door=own)
+        filled = {name.replace("_", "-"): text.replace("{token}", token) for name, text in body.items()}
+        return await guest.call("POST", path, json=filled, headers={"X-Recaptcha-Token": "a-captcha"})
+
+    return Recipe(dialect, "POST", path, form, "ticket", send, makes)
 
 
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
@@ -184,9 +185,9 @@ ROCKETCHAT = (
     _chat("GET", "/api/v1/info", "nothing"),
     _chat("GET", "/api/v1/settings.public", "nothing", "?_id=Site_Name"),
     _chat("GET", "/api/v1/settings.oauth", "nothing"),
-    _mailed("rocketchat", "/api/v1/users.forgotPassword", "", _by_address, proves="nothing"),
-    _mailed("rocketchat", "/api/v1/users.sendConfirmationEmail", "", _by_address, proves="nothing"),
-    _mailed("rocketchat", "/api/v1/users.verifyEmail", "", lambda g: {"token": g.held.get("verify", "x")}),
+    _asks("rocketchat", "/api/v1/users.forgotPassword"),
+    _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
+    _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
@@ -204,6 +205,10 @@ async def _p8_verify(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/auth/user/verify-challenge", json=body)
 
 
+async def _p8_check(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/auth/user/verify-token", json={"token": guest.held.get("p8", "a.b.c.d.e")})
+
+
 async def _p8_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/api/profile", headers=bearer(guest.held.get("p8", "x")))
 
@@ -212,21 +217,10 @@ POCKETM8 = (
     Recipe("pocketm8", "POST", "/api/auth/user/sign-in", "", "password", _p8_sign_in, 2),
     Recipe("pocketm8", "POST", "/api/auth/user/verify-challenge", "", "code", _p8_verify, 2),
     Recipe("pocketm8", "GET", "/api/profile", "", "session", _p8_profile),
-    _mailed("pocketm8", "/api/auth/user/reset-password", "", _by_address, proves="nothing"),
-    _mailed("pocketm8", "/api/auth/user/verify-token", "check", lambda g: {"token": g.held.get("reset", "x")}),
-    _mailed(
-        "pocketm8",
-        "/api/auth/user/verify-token",
-        "set",
-        lambda g: {"secret": g.held.get("reset", "x"), "password": NEW_PASSWORD},
-    ),
-    _mailed(
-        "pocketm8",
-        "/api/auth/user/verify-token",
-        "access token",
-        lambda g: {"token": g.held.get("p8", "a.b.c.d.e")},
-        proves="session",
-    ),
+    _asks("pocketm8", "/api/auth/user/reset-password"),
+    _mailed("pocketm8", "/api/auth/user/verify-token", "reset", "check", token="{token}"),
+    _mailed("pocketm8", "/api/auth/user/verify-token", "reset", "set", secret="{token}", password=NEW_PASSWORD),
+    Recipe("pocketm8", "POST", "/api/auth/user/verify-token", "access token", "session", _p8_check),
 )
 
 _PROBE = "/frontend/api/v1/auth"
@@ -269,7 +263,7 @@ PROBE = (
     _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
     _probe_password("data"),
     _probe_password("json", "?logout-all=true"),
-    _mailed("probe", f"{_PROBE}/verify", "", lambda g: {"verify-token": g.held.get("probe_verify", "a.b.c")}),
+    _mailed("probe", f"{_PROBE}/verify", "verify", verify_token="{token}"),
 )
 
 
@@ -303,8 +297,11 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
 
 
 async def _fb_resend(guest: Guest) -> httpx2.Response:
-    guest.house.clock.move(61)
-    return await guest.call("POST", f"/user/resend-verification/{guest.held.get('verification', uuid.UUID(int=1))}")
+    house, person = guest.house, guest.person
+    await house.ticket("verify", person)
+    id = await tickets.newest_live(house.db, person.account.id, "verify", house.clock.now())
+    house.clock.move(61)
+    return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
 FLASHBACK = (
@@ -315,16 +312,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
-    _mailed("flashback", "/user/pre-verify-email", "", lambda g: {"token": g.held.get("verify", "x")}),
-    _mailed("flashback", "/user/verify-email", "", lambda g: {"token": g.held.get("verify", "x")}, makes=1),
-    Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "link", _fb_resend),
-    _mailed("flashback", "/user/request-reset-password", "", _by_address, proves="nothing"),
-    _mailed(
-        "flashback",
-        "/user/reset-password",
-        "",
-        lambda g: {"token": g.held.get("reset", "x"), "newPassword": NEW_PASSWORD},
-    ),
+    _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
+    _mailed("flashback", "/user/verify-email", "verify", token="{token}", makes=1),
+    Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
+    _asks("flashback", "/user/request-reset-password"),
+    _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
 )
 
 
@@ -341,12 +333,60 @@ async def _static(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", linked[1] if linked else "/static/none")
 
 
+NEW_PASSWORD = "a quite different battery"
+_BOTH = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
+
+
+async def _ask_for_reset(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/reset-password", data={"email": guest.email})
+
+
+def _link(method: str, path: str, purpose: Purpose, **form: Any) -> Recipe:
+    """A page behind a link that was mailed to the guest."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        change = Changed("email", guest.email, f"another-{guest.email}")
+        about = msgspec.json.encode(change).decode() if purpose == "undo" else guest.email
+        token = await guest.house.ticket(purpose, guest.person, about)
+        return await guest.call(method, path.replace("{token}", token), **form)
+
+    return Recipe("web", method, path, "", "ticket", send)
+
+
+def _invitation(method: str, **form: Any) -> Recipe:
+    """The page behind an invitation, for somebody of its own: the guest has been here for long."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        address = f"{method.lower()}-{guest.email}"
+        invited = await guest.house.core.accounts.add(NewAccount(email=address, status="invited"), None)
+        token = await guest.house.ticket("invite", invited)
+        return await guest.call(method, f"/invite/{token}", **form)
+
+    return Recipe("web", method, "/invite/{token}", "", "nothing", send)
+
+
+LINKS = (
+    _page("/reset-password", "/reset-password"),
+    Recipe("web", "POST", "/reset-password", "", "nothing", _ask_for_reset),
+    _link("GET", "/reset-password/{token}", "reset"),
+    _link("POST", "/reset-password/{token}", "reset", data=_BOTH),
+    _link("GET", "/verify/{token}", "verify"),
+    _link("POST", "/verify/{token}", "verify"),
+    _link("GET", "/undo/{token}", "undo"),
+    _link("POST", "/undo/{token}", "undo"),
+    _link("GET", "/open/{token}", "open"),
+    _link("POST", "/open/{token}", "open"),
+    _invitation("GET"),
+    _invitation("POST", data=_BOTH),
+)
+
 WEB = (
     _page("/", "/"),
     _page("/docs", "/docs"),
     _page("/docs/{dialect}", "/docs/probe"),
     _page("/docs/{dialect}/openapi.json", "/docs/probe/openapi.json"),
     Recipe("web", "GET", "/static/{file}", "", "nothing", _static),
+    *LINKS,
 )
 
 RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)

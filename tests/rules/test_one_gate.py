@@ -103,10 +103,12 @@ def names_of_dialects(source: Source) -> Iterable[str]:
                 yield f"holds {text!r}"
 
 
-_OF_CORE = frozenset({
-    "signin", "sessions", "accounts", "factors", "recovery", "clock", "doors", "tokens", "settings", "random", "jwks",
-    "ready",
-})  # fmt: skip
+_OF_CORE = frozenset(
+    {
+        "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
+        "settings", "random", "jwks", "ready", "feed",
+    }
+)  # fmt: skip
 
 
 def storage_from_outside(source: Source) -> Iterable[str]:
@@ -121,7 +123,7 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|factors|recovery)\._", chain):
+        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|life|recovery)\._", chain):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

@@ -43,6 +43,16 @@ class Changed(Struct, frozen=True):
     new: str
 
 
+class Linked(Struct, frozen=True):
+    """What a good link tells whoever holds it."""
+
+    person: Person
+    address: str
+    """The address it was sent to, folded; of `undo` the address or number that comes back; may be empty."""
+    gone: str = ""
+    """Of `undo`: the address or number that is taken away."""
+
+
 class Deed(Struct, frozen=True):
     """A ticket that is about to be used, with all that had to be made before the transaction."""
 
@@ -88,9 +98,14 @@ class Recovery:
         address is written to only while the account has no other, and proving it ends what its registrant holds
         (decision 15). Raises NotOffered where passwords are not reset by mail.
         """
-        if not (await self._t.policy()).password_reset:
-            raise refusals.NotOffered
+        await self.offer_reset()
         await self._request("reset", door, address, client)
+
+    async def offer_reset(self) -> None:
+        """Raise NotOffered where passwords are not reset by mail: switched off, or no mail is sent."""
+        policy = await self._t.policy()
+        if not (policy.password_reset and policy.mail.enabled):
+            raise refusals.NotOffered
 
     async def request_verification(self, door: Door, address: str, client: Client, *, tells: bool = False) -> None:
         """Mail a link that proves an address which is not verified yet, alike for addresses that nobody has.
@@ -294,8 +309,16 @@ class Recovery:
 
     async def check(self, purpose: Purpose, presented: str, *, door: Door | None = None) -> Person:
         """Return whose link this is, if it is good; it stays good. Raises BadTicket, TicketExpired."""
-        _, account = await self._found(purpose, presented, door)
-        return await self._t.people.of(account)
+        return (await self.look(purpose, presented, door=door)).person
+
+    async def look(self, purpose: Purpose, presented: str, *, door: Door | None = None) -> Linked:
+        """Return whose link this is and what it is about; else as `check`."""
+        ticket, account = await self._found(purpose, presented, door)
+        person = await self._t.people.of(account)
+        if purpose != "undo":
+            return Linked(person, ticket.about)
+        about = msgspec.json.decode(ticket.about, type=Changed)
+        return Linked(person, about.old, about.new)
 
     async def purpose_of(
         self, purposes: Iterable[Purpose], presented: str, *, door: Door | None = None
