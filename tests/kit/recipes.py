@@ -333,7 +333,6 @@ async def _static(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", linked[1] if linked else "/static/none")
 
 
-NEW_PASSWORD = "a quite different battery"
 _BOTH = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
 
 

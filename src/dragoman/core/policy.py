@@ -35,10 +35,6 @@ class Mailing(Struct, frozen=True):
     links: Mapping[str, str] = {}
     """Templates with `{token}` of links that lead elsewhere, by `<door>.<purpose>` (decision 43)."""
 
-    def leads_to_client(self, door: str, purpose: str) -> bool:
-        """Tell whether a link is for a dialect's own client, not for our page."""
-        return bool(self.links.get(f"{door}.{purpose}"))
-
     def link(self, door: str, purpose: str, token: str) -> str:
         """Return the link for a mail. It comes from the configuration alone, never from a request (threat 15)."""
         template = self.links.get(f"{door}.{purpose}") or f"{self.base}{PATHS[purpose]}{{token}}"

@@ -116,7 +116,7 @@ class Recovery:
 
         Raises NotOffered where no mail is sent; NotFound where it tells.
         """
-        await self._request("verify", door.name, address, client, form=await self._form(door, "verify"), tells=tells)
+        await self._request("verify", door.name, address, client, form=door, tells=tells)
 
     async def remind(self, door: Door, person: Person, client: Client) -> None:
         """Mail another link to somebody who proved the password and is let in only with a verified address.
@@ -144,8 +144,7 @@ class Recovery:
         address = next((one.shown for one in person.emails if one.state != "verified"), None)
         if address is None:
             return None
-        form = await self._form(door, "verify") if door is not None else None
-        draft = t.tickets.draft("verify", account.id, about=identifiers.fold("email", address), door=form)
+        draft = t.tickets.draft("verify", account.id, about=identifiers.fold("email", address), door=door)
         letter = await self._letter(door.name if door is not None else "", person, draft, address)
 
         async def fn(tx: Tx) -> None:
@@ -184,7 +183,7 @@ class Recovery:
         person, held = await self._person(before.account), await stored.find(t.db, "email", before.about)
         if not _fits(before.purpose, person.account) or held is None or held.account != before.account:
             raise refusals.BadTicket
-        draft = t.tickets.redraft(before, door=await self._form(door, before.purpose))
+        draft = t.tickets.redraft(before, door=door)
         letter = await self._letter(door.name, person, draft, held.shown)
         destination = self._destination(before.about)
 
@@ -203,10 +202,6 @@ class Recovery:
             raise refusals.BadTicket
         if waiting:
             raise refusals.TooSoon(waiting)
-
-    async def _form(self, door: Door, purpose: str) -> Door | None:
-        """Return the door whose form the token has: a dialect's own form is for its client; our page reads ours."""
-        return door if (await self._t.policy()).mail.leads_to_client(door.name, purpose) else None
 
     async def _request(
         self, purpose: Purpose, door: str, address: str, client: Client, *, form: Door | None = None,

@@ -54,7 +54,7 @@ JWT = Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims)
 """What stands for one session."""
 
 VERIFY = Signed(use="probe_verify", algorithm="HS256", kind="verify")
-"""What a mail holds that leads to a front end of this dialect (contract section 3.9); never a session."""
+"""What this dialect's mails hold to verify an address (contract section 3.9); never a session."""
 
 DOOR = Door(
     name="probe",
