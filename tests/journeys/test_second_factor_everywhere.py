@@ -160,8 +160,11 @@ def bodies(house: House, known: dict[str, Any]) -> list[tuple[str, str, dict[str
 @on_sqlite
 async def test_no_operation_yields_a_session_without_the_code(house: House) -> None:
     """Threat 5: whatever is sent with the right password and without a code, in JSON or as a form, no session comes."""
-    totp = await house.enrol_totp(await house.ada())
+    ada = await house.ada(verified=False)
+    totp = await house.enrol_totp(ada)
     known: dict[str, Any] = {
+        "token": await house.ticket("verify", ada), "old-password": PASSWORD, "new-password": "another long secret",
+        "verify-token": await house.ticket("verify", ada, door=house.core.doors["probe"]),
         "user": EMAIL, "username": "ada", "email": EMAIL, "password": PASSWORD, "ldap": True, "ldap_pass": PASSWORD,
         "ldap_options": {}, "code": totp.wrong(), "resume": "x" * 43,
         "totp": {"login": {"user": {"email": EMAIL}, "password": PASSWORD}, "code": totp.wrong()},
@@ -172,7 +175,7 @@ async def test_no_operation_yields_a_session_without_the_code(house: House) -> N
     tried = bodies(house, known)
     assert {path for _, path, _ in tried} >= {
         "/api/v1/login", "/api/auth/user/sign-in", "/api/auth/user/verify-challenge",
-        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login",
+        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login", "/user/verify-email",
     }  # fmt: skip
     for number, (method, path, body) in enumerate(tried):
         flat = {name: value for name, value in body.items() if isinstance(value, str)}
