@@ -178,6 +178,25 @@ def test_totp_is_enrolled_shown_once_and_removed(desk: Desk) -> None:
     assert "not enrolled" in desk.refused("account", "totp", "disable", "ada")
 
 
+def test_codes_by_mail_are_enrolled_and_removed(desk: Desk) -> None:
+    desk.add(*ADA)
+    assert "mail.transport" in desk.refused("account", "email-code", "enable", "ada")
+    desk.env["DRAGOMAN_MAIL_TRANSPORT"] = "console"
+    desk.add("--username", "carol")
+    assert "no e-mail address" in desk.refused("account", "email-code", "enable", "carol")
+    assert "by mail" in desk.run("account", "email-code", "enable", "ada").output
+    assert desk.json("account", "show", "ada")["factors"] == ["email"]
+    assert "enrolled already" in desk.refused("account", "email-code", "enable", "ada")
+    desk.done("account", "email-code", "disable", "ada")
+    assert "not enrolled" in desk.refused("account", "email-code", "disable", "ada")
+    with_codes = desk.json("account", "email-code", "enable", "ada", "--recovery-codes")["recoveryCodes"]
+    assert len(set(with_codes)) == 12
+    assert desk.json("account", "show", "ada")["factors"] == ["email", "recovery"]
+    assert sign_in(desk, "ada", "correct horse battery", with_codes[0])
+    desk.done("account", "email-code", "disable", "ada")
+    assert sign_in(desk, "ada", "correct horse battery")
+
+
 def test_sessions_end_one_by_one_and_all_together(desk: Desk) -> None:
     desk.add(*ADA)
     desk.add("--email", "bob@example.com")

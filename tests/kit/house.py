@@ -101,6 +101,15 @@ class House:
         enrolled = await self.core.factors.enable_totp(person.account)
         return Totp(self, enrolled.seed.reveal(), tuple(c.reveal() for c in enrolled.recovery_codes))
 
+    async def enrol_email(self, person: Person, *, recovery: bool = False) -> tuple[str, ...]:
+        """Enrol codes by mail for an account, as an operator would; return its recovery codes, if they are wanted."""
+        drawn = await self.core.factors.enable_email(person.account, recovery=recovery)
+        return tuple(code.reveal() for code in drawn)
+
+    async def mailed_code(self) -> str:
+        """Return the code that was mailed last."""
+        return (await self.letters("code"))[-1].values["code"]
+
     async def sessions(self) -> list[tuple[str, str, bytes]]:
         """Return door, kind and account of every session that was not ended."""
         return [(door, kind, account) for door, kind, account in await self.db.scan(_LIVE)]

@@ -159,6 +159,10 @@ def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes:
     return Recipe(dialect, "POST", path, form, "ticket", send, makes)
 
 
+async def _send_email_code(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
+
+
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
 
@@ -178,6 +182,7 @@ ROCKETCHAT = (
     _login("directory", lambda g: {"ldap": True, "username": g.username, "ldapPass": g.password, "ldapOptions": {}}),
     _login("resume", lambda g: {"resume": g.held.get("rc", "")}, proves="session", makes=0),
     Recipe("rocketchat", "POST", "/api/v1/login", "form-encoded", "password", _login_as_form, 1),
+    Recipe("rocketchat", "POST", "/api/v1/users.2fa.sendEmailCode", "", "nothing", _send_email_code),
     _chat("POST", "/api/v1/logout"),
     _chat("GET", "/api/v1/logout"),
     _chat("GET", "/api/v1/me"),

@@ -54,7 +54,7 @@ async def block_network(guest: Guest) -> None:
 
 def become(status: Status) -> Callable[[Guest], Awaitable[None]]:
     async def impose(guest: Guest) -> None:
-        await guest.house.core.accounts.set_status(guest.person.account, status)
+        await guest.house.core.life.set_status(guest.person.account, status)
 
     return impose
 

@@ -40,14 +40,15 @@ VALUES: dict[str, Any] = {
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
     "code": "123456", "confirmed": 0,
-    "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "detail": "{}", "device": None, "dies_at": NOW,
+    "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "deleted_from": "active",
+    "detail": "{}", "device": None, "dies_at": NOW,
     "display_name": "Ada", "door": "probe", "channel": "mail",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
     "language": "de", "lapses_at": NOW, "last_name": "Example", "limit": 10,
     "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
-    "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "odd_retries": 3, "others": 4,
+    "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
     "old": b"sealed", "organization": ORGANIZATION,
     "parent": None, "proved_at": NOW, "purpose": "reset",
     "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
@@ -61,6 +62,8 @@ VALUES: dict[str, Any] = {
 OTHERWISE: dict[tuple[str, str], Any] = {
     ("dragoman.storage.accounts", "after"): b"",
     ("dragoman.storage.codes", "door"): "",
+    ("dragoman.storage.erasure", "id"): OTHER,
+    ("dragoman.storage.held", "after"): b"",
     ("dragoman.storage.tickets", "id"): TICKET,
     ("dragoman.storage.accounts", "now"): NOW,
     ("dragoman.storage.keys", "id"): 99,
@@ -277,6 +280,15 @@ async def _usual_day(house: House, recording: Recording) -> None:
     for code in (totp.wrong(), totp.code()):
         second = {"challengeId": challenge, "code": code}
         verified = await house.post("/api/auth/user/verify-challenge", json=second)
+    assert verified.status_code == 200, verified.text
+    with recording.paused():
+        await house.core.factors.disable_totp(ada.account)
+        await house.enrol_email(ada)
+        house.clock.move(60)
+    challenge = (await house.post("/api/auth/user/sign-in", json=flat)).json()["data"]["challengeId"]
+    code = await house.mailed_code()
+    for typed in ("not it", code):
+        verified = await house.post("/api/auth/user/verify-challenge", json={"challengeId": challenge, "code": typed})
     assert verified.status_code == 200, verified.text
 
 

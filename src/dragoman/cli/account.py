@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dragoman.cli import life
 from dragoman.cli.given import json_option, where_options
 from dragoman.cli.passwords import given_password, password_options
 from dragoman.cli.show import as_json as print_json
-from dragoman.cli.show import facts, plain, say, stamp, table, when
+from dragoman.cli.show import facts, say, stamp, table, when
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -42,6 +43,7 @@ def account() -> None:
 @click.option("--phone", help="Phone number in E.164 form, +14155550100.")
 @click.option("--kind", type=click.Choice(["person", "bot"]), default="person", show_default=True)
 @click.option("--organization", metavar="NAME", help="Made where there is none.  [default: Default]")
+@click.option("--language", type=click.Choice(["en", "de"]), help="Of its mail.  [default: mail.language]")
 @password_options
 def add(as_json: bool, role: str, organization: str | None, **given: Any) -> None:
     """Add an account."""
@@ -100,13 +102,14 @@ def show(account: str, as_json: bool) -> None:
     """Show everything about one account but its secrets."""
     from dragoman.cli.running import with_core
 
-    async def work(core: Core) -> tuple[Person, int]:
+    async def work(core: Core) -> tuple[Person, int, str | None]:
         found = await core.accounts.named(account)
-        return await core.accounts.person(found), len(await core.sessions.list_own(found.id))
+        sessions = len(await core.sessions.list_own(found.id))
+        return await core.accounts.person(found), sessions, await core.accounts.language(found)
 
-    person, sessions = with_core(work)
+    person, sessions, language = with_core(work)
     if as_json:
-        print_json(described(person) | {"sessions": sessions})
+        print_json(described(person) | {"sessions": sessions, "language": language})
         return
     held = person.account
     facts(
@@ -124,6 +127,7 @@ def show(account: str, as_json: bool) -> None:
             ("password", "set" if person.has_password else "none"),
             ("second factors", ", ".join(sorted(person.factors)) or "none"),
             ("sessions", sessions),
+            ("language", language),
             ("first verified", when(held.first_verified_at)),
             ("last sign-in", when(held.signed_in_at)),
             ("added", when(held.created_at)),
@@ -203,21 +207,6 @@ def import_hash(account: str, over_digest: bool) -> None:
     say(f"{account} signs in with the old password from now on")
 
 
-@account.command("set-status")
-@where_options
-@click.argument("account")
-@click.argument("status", type=click.Choice(["active", "deactivated", "suspended"]))
-def set_status(account: str, status: Any) -> None:
-    """Change the status. Whatever is not active ends every session and key."""
-    from dragoman.cli.running import with_core
-
-    async def work(core: Core) -> None:
-        await core.accounts.set_status(await core.accounts.named(account), status)
-
-    with_core(work)
-    say(f"{account} is {status}")
-
-
 @account.command()
 @where_options
 @click.argument("account")
@@ -232,22 +221,8 @@ def unlock(account: str) -> None:
     say(f"{account} is unlocked; {number} counters forgotten")
 
 
-@account.command()
-@where_options
-@click.argument("account")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(account: str, yes: bool) -> None:
-    """Delete an account. It is erased after 30 days; until then `set-status ACCOUNT active` brings it back."""
-    from dragoman.cli.running import with_core
-
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Delete {plain(account)}?", abort=True, err=True)
-
-    async def work(core: Core) -> None:
-        await core.accounts.set_status(await core.accounts.named(account), "deleted")
-
-    with_core(work)
-    say(f"{account} is deleted; it is erased in 30 days")
+for _command in life.COMMANDS:
+    account.add_command(_command)
 
 
 # ---------------------------------------------------------------- the second factor
@@ -281,23 +256,69 @@ def enable(account: str, as_json: bool) -> None:
 
         segno.make(enrolled.url.reveal(), micro=False).terminal(compact=True)
     facts([("secret", enrolled.seed.reveal()), ("url", enrolled.url.reveal())])
-    click.echo("recovery codes, each good once:")
-    for code in codes:
-        click.echo(f"  {code}")
+    _show_codes(codes)
 
 
 @totp.command()
 @where_options
 @click.argument("account")
 def disable(account: str) -> None:
-    """Remove TOTP and the recovery codes. Ends every client session of the account."""
+    """Remove TOTP; the recovery codes go with the last factor. Ends every client session of the account."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> None:
         await core.factors.disable_totp(await core.accounts.named(account))
 
     with_core(work)
-    say(f"{account} has no second factor")
+    say(f"{account} is not asked for TOTP codes any more")
+
+
+@account.group("email-code", short_help="Enrol and remove codes by mail.")
+@where_options
+def email_code() -> None:
+    """Enrol and remove codes by mail as the second factor of an account."""
+
+
+@email_code.command("enable")
+@where_options
+@json_option
+@click.argument("account")
+@click.option("--recovery-codes", is_flag=True, help="Draw recovery codes too, if the account has none.")
+def enable_email_code(account: str, recovery_codes: bool, as_json: bool) -> None:
+    """Enrol codes by mail to the account's first vouched or verified address. Ends every client session of it."""
+    from dragoman.cli.running import with_core
+    from dragoman.model import Secret
+
+    async def work(core: Core) -> tuple[Secret, ...]:
+        return await core.factors.enable_email(await core.accounts.named(account), recovery=recovery_codes)
+
+    codes = [code.reveal() for code in with_core(work)]
+    if as_json:
+        print_json({"recoveryCodes": codes})
+        return
+    say(f"{account} gets a code by mail at each sign-in")
+    if codes:
+        _show_codes(codes)
+
+
+@email_code.command("disable")
+@where_options
+@click.argument("account")
+def disable_email_code(account: str) -> None:
+    """Remove codes by mail; the recovery codes go with the last factor. Ends every client session of the account."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.factors.disable_email(await core.accounts.named(account))
+
+    with_core(work)
+    say(f"{account} gets no codes by mail any more")
+
+
+def _show_codes(codes: list[str]) -> None:
+    click.echo("recovery codes, each good once:")
+    for code in codes:
+        click.echo(f"  {code}")
 
 
 # ---------------------------------------------------------------- shapes

@@ -60,6 +60,10 @@ def words(refusal: Any) -> str:
             return f"{refusal}; `dragoman config show` lists them, the configuration file alone makes looser"
         case refusals.AlreadyEnrolled():
             return "the factor is enrolled already; disable it first"
+        case refusals.LastAdministrator():
+            return "nobody else is an active administrator; make one with `dragoman account set-role ACCOUNT admin`"
+        case refusals.NotActive(status="deleted"):
+            return "the account is deleted; `dragoman account restore` brings it back"
         case refusals.NotOffered():
             return "this installation sends no mail; set mail.transport"
         case refusals.NotActive():

@@ -19,6 +19,7 @@ from dragoman.model import (
     Client,
     Id,
     Identifier,
+    Language,
     Millis,
     Password,
     Person,
@@ -56,6 +57,8 @@ class NewAccount(Struct, frozen=True):
     """None: 255 for administrators, else 0."""
     parent: Id | None = None
     status: Status = "active"
+    language: Language | None = None
+    """Of its mail; None: the installation's."""
 
 
 class Accounts:
@@ -158,8 +161,11 @@ class Accounts:
         for _ in range(USERNAME_TRIES):
             try:
                 await self._t.db.transaction(
-                    partial(self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at)
-                )
+                    partial(
+                        self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at,
+                        language=new.language,
+                    )
+                )  # fmt: skip
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -205,11 +211,13 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
-        dies_at: Millis | None,
+        self, tx: Tx, account: Account, names: list[Identifier], *, sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None, language: Language | None,
     ) -> None:  # fmt: skip
         now = account.created_at
         await accounts.insert(tx, account)
+        if language is not None:
+            await accounts.set_language(tx, account.id, language)
         for name in names:
             await accounts.insert_identifier(tx, account.id, name, identifiers.fold(name.kind, name.shown), now)
         aliases = {
@@ -330,16 +338,17 @@ class Accounts:
 
         await self._t.db.transaction(fn)
 
-    async def set_status(self, account: Account, status: Status) -> None:
-        """Change the status; whatever is not active ends every session, key and attempt (table C)."""
+    async def language(self, account: Account) -> str | None:
+        """Return the language in which the account wants its mail, None for the installation's."""
+        return await accounts.language(self._t.db, account.id)
+
+    async def set_language(self, account: Account, language: Language | None) -> None:
+        """Change the language of the account's mail; None for the installation's."""
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> None:
-            await accounts.set_status(tx, account.id, status, now)
-            if status != "active":
-                await attempts.drop_all(tx, account.id)
-                await sessions.end_all(tx, account.id, status, now)
-            await events.record(tx, "account_changed", now, account=account.id, what="status", to=status)
+            await accounts.set_language(tx, account.id, language)
+            await events.record(tx, "account_changed", now, account=account.id, what="language")
 
         await self._t.db.transaction(fn)
 

@@ -25,7 +25,7 @@ class Door(Struct, frozen=True):
     token: Opaque | Signed | Sealed
     """The form of what the client holds for a session."""
     factors: tuple[str, ...] = ("totp", "recovery")
-    """Second factors the wire can carry, best first."""
+    """Second factors the wire can carry, best first: a code is mailed at once where `email` is the first enrolled."""
     attempt: Literal["repeat", "handle"] | Signed = "repeat"
     """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
     signed limited token that names the attempt (decision 4)."""

@@ -185,7 +185,7 @@ class Recovery:
             raise refusals.BadTicket
         draft = t.tickets.redraft(before, door=door)
         letter = await self._letter(door.name, person, draft, held.shown)
-        destination = self._destination(before.about)
+        destination = self._t.letters.destination(before.about)
 
         async def fn(tx: Tx) -> int | None:
             waiting = await t.limits.may_send(tx, destination, client, now, known=True)
@@ -247,7 +247,9 @@ class Recovery:
         if person is not None and held is not None:
             letter = await self._letter(door, person, draft, held.shown)
         lane = await lane_of(t.db, draft.ticket.account, account.id if account else None, client, t.clock.now())
-        return _Asked(account if reached else None, draft, letter, lane.known, self._destination(folded), held is None)
+        return _Asked(
+            account if reached else None, draft, letter, lane.known, self._t.letters.destination(folded), held is None
+        )
 
     async def _may_reach(self, purpose: Purpose, held: Held, account: Account) -> bool:
         if account.status != "active":
@@ -263,9 +265,6 @@ class Recovery:
         link = (await self._t.policy()).mail.link(door, purpose, draft.token)
         more = {"days": str(life // DAY), "by": by} if purpose == "invite" else {"hours": str(life // HOUR)}
         return await self._t.letters.draft(purpose, person, to, life=life, link=link, **more)
-
-    def _destination(self, folded: str) -> bytes:
-        return self._t.sealer.mac("destination", folded.encode("utf-8", "surrogatepass"))[:16]
 
     async def _person(self, id: Id) -> Person:
         account = await accounts.by_id(self._t.db, id)

@@ -10,9 +10,11 @@ from dragoman.storage.sealing import Sealer, where
 
 _INSERT = Statement(
     """insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at)
-       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)"""
+       values (:id, :channel, :kind, :account, :sealed, :now, :now, :expires_at)""",
+    hot=True,
 )
 
+_DROP_OF = Statement("delete from outbox where account = :account and kind = :kind")
 _SWEEP = Statement(
     "delete from outbox where id in (select id from outbox where dead_at < :before order by dead_at limit 100)"
 )
@@ -46,6 +48,11 @@ async def put(tx: Tx, row: Waiting, now: Millis) -> None:
         _INSERT, id=row.id, channel=row.channel, kind=row.kind, account=row.account, sealed=row.sealed, now=now,
         expires_at=row.expires_at,
     )  # fmt: skip
+
+
+async def drop_of(tx: Tx, account: Id, kind: str) -> None:
+    """Take back what waits to be sent of one kind to an account."""
+    await tx.run(_DROP_OF, account=account, kind=kind)
 
 
 async def sweep(tx: Tx, before: Millis) -> int:

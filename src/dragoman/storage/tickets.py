@@ -32,6 +32,7 @@ _RENEW = Statement(
 )
 _DROP = Statement("delete from ticket where account = :account and purpose = :purpose and used_at is null")
 _DROP_ALL = Statement("delete from ticket where account = :account and used_at is null")
+_DROP_BUT = Statement("delete from ticket where account = :account and purpose <> :purpose and used_at is null")
 _SWEEP = Statement(
     "delete from ticket where id in (select id from ticket where ends_at < :before order by ends_at limit 200)"
 )
@@ -96,6 +97,11 @@ async def drop(tx: Tx, account: Id, purpose: str) -> None:
 async def drop_all(tx: Tx, account: Id) -> None:
     """Let all unused tickets of the account go."""
     await tx.run(_DROP_ALL, account=account)
+
+
+async def drop_but(tx: Tx, account: Id, purpose: str) -> None:
+    """Let all unused tickets of the account go but those of one purpose."""
+    await tx.run(_DROP_BUT, account=account, purpose=purpose)
 
 
 async def sweep(tx: Tx, before: Millis) -> int:

@@ -49,6 +49,7 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.Unavailable: _LATER,
     refusals.NoUsableFactor: No(403, "MFA_REQUIRED", "The account's second factor cannot be used here"),
     refusals.WrongCode: No(401, "INVALID_MFA_CODE", "The code is not right"),
+    refusals.CodeVoid: No(401, "INVALID_MFA_CODE", "The code is not right; sign in again for another"),
     refusals.TooManyCodes: No(429, "RATE_LIMITED", "Too many wrong codes; try again later"),
     refusals.NoSuchAttempt: No(401, "NO_AUTH_USER", "The sign-in has run out; sign in again"),
     refusals.NotSignedIn: No(401, "NO_AUTH_USER", "Not signed in"),

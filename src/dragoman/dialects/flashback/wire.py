@@ -319,7 +319,7 @@ def profile(person: Person) -> Profile:
             org_role_description=label,
             org_roles=roles,
             validated=address is not None and address.state == "verified",
-            mfa_required="totp" in person.factors,
+            mfa_required=person.has_second_factor,
             is_business=account.business,
         )
     )

@@ -22,6 +22,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotActive: (400, "INVALID_CREDENTIALS"),
     refusals.NotAdmitted: (400, "INVALID_CREDENTIALS"),
     refusals.WrongCode: (400, "INVALID_OR_EXPIRED_CODE"),
+    refusals.CodeVoid: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.NoSuchAttempt: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.NotVerified: (403, "FORBIDDEN"),
     refusals.NoUsableFactor: (403, "FORBIDDEN"),

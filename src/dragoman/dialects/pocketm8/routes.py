@@ -12,7 +12,7 @@ from dragoman.model import Caller, Password, Pending, Person, Typed
 DOOR = Door(
     name="pocketm8",
     token=Sealed(use="pocketm8_access"),
-    factors=("totp", "recovery"),
+    factors=("totp", "email", "recovery"),
     attempt="handle",
     absolute=30 * DAY,
     admits_all=False,
@@ -111,7 +111,7 @@ async def _holder(call: Call, body: wire.VerifyToken) -> Person:
     examples={"totp": {"challengeId": "67c2cdbc0024ab122b59", "code": "123456"}},
 )
 async def verify_challenge(call: Call, body: wire.VerifyChallenge) -> wire.Session:
-    """Finish a sign-in that answered MFA_REQUIRED, with a TOTP or recovery code."""
+    """Finish a sign-in that answered MFA_REQUIRED, with a TOTP code, one that was mailed, or a recovery code."""
     return wire.session(await call.core.signin.with_code(DOOR, body.challenge_id, body.typed, call.client))
 
 

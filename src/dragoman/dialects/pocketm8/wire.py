@@ -21,7 +21,7 @@ CODE_DIGITS = 6
 ACCESS_TOKEN_DOTS = 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FACTORS = {"totp": "totp", "recovery": "totp"}
+_FACTORS = {"totp": "totp", "email": "email", "recovery": "totp"}
 """The contract's words for what is asked; a recovery code is typed where a TOTP code is."""
 
 
@@ -62,7 +62,7 @@ class VerifyChallenge(Struct, frozen=True, rename="camel"):
 
     challenge_id: Annotated[str, Meta(min_length=1, max_length=64)]
     code: Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=0, le=99_999_999)]
-    """Six digits, or a recovery code. A number lost its leading zeros on the way; they are put back."""
+    """Six digits, from an app or a mail, or a recovery code. A number lost its leading zeros; they are put back."""
 
     @property
     def typed(self) -> str:
@@ -118,6 +118,7 @@ class Challenge(Struct, frozen=True, rename="camel"):
     user_id: str
     """The appWriteId, as in all of the sign-in calls."""
     factor: str
+    """`totp`; `email`: a code has been mailed."""
     expires_at: str
 
 

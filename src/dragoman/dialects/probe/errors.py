@@ -68,6 +68,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.NotAdmitted: Words(403, _DENIED, "permission denied: account is not admitted here"),
     refusals.NoUsableFactor: Words(403, _DENIED, "permission denied: second factor cannot be used here"),
     refusals.WrongCode: Words(401, _UNAUTHENTICATED, "unauthenticated: wrong second factor code"),
+    refusals.CodeVoid: Words(401, _UNAUTHENTICATED, "unauthenticated: wrong second factor code"),
     refusals.NoSuchAttempt: _SECOND_FACTOR,
     refusals.NotSignedIn: _NO_SESSION,
     refusals.LimitedToken: _NO_SESSION,
@@ -143,8 +144,8 @@ def fault(fault: Fault, call: Call) -> Answer:
 
 
 def _factors(offers: tuple[str, ...]) -> Context:
-    """Name the factors asked for. A recovery code is sent as any code is, so it is no factor of its own here."""
-    return {"second-factor": [offer for offer in offers if offer != "recovery"]}
+    """Name the factors asked for. A recovery code is typed where a TOTP code is, so both are `totp` here."""
+    return {"second-factor": list(dict.fromkeys("totp" if offer == "recovery" else offer for offer in offers))}
 
 
 _OWN_SHAPE = re.compile(rf"(?:/[^/]+)*?(?:({BASE})|({MEDIA}))(?:/|\Z)")

@@ -1,4 +1,4 @@
-"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6).
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 7).
 
 The calls about mailed links are in `mailed`.
 """
@@ -11,7 +11,7 @@ from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Caller, Pending, Person
+from dragoman.model import Caller, Pending, Person, Typed
 
 _CODE_HEADER = "x-2fa-code"
 
@@ -60,8 +60,25 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
         return wire.logged_in(await call.core.sessions.resume(door, form.token), public.site_of(call))
     outcome = await call.core.signin.with_password(door, form.typed, form.password, call.client, code=form.code)
     if isinstance(outcome, Pending):
-        return errors.code_wanted(outcome.offers)
+        return errors.code_wanted(outcome)
     return wire.logged_in(outcome, public.site_of(call))
+
+
+@operation(
+    "POST",
+    "/api/v1/users.2fa.sendEmailCode",
+    body=wire.CodeWanted,
+    answers={200: wire.Done},
+    access="open",
+    tag="second factor",
+    examples={"username": {"emailOrUsername": "ada"}},
+)
+async def send_email_code(call: Call, body: wire.CodeWanted) -> wire.Done | Answer:
+    """Mail a new code for the second step of a login. Says yes whoever is named, and whether or not one is sent."""
+    if not body.email_or_username:
+        return errors.failure(400, "emailOrUsername is required", "error-parameter-required")
+    await call.core.factors.mail_code(call.door, Typed("any", body.email_or_username), call.client)
+    return wire.Done(True)
 
 
 async def logout(call: Call) -> wire.LoggedOut:
@@ -137,6 +154,7 @@ async def change_setting(call: Call, body: wire.SettingChange) -> wire.Done:
 
 OPERATIONS = (
     login,
+    send_email_code,
     operation("POST", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
     # Deprecated, but the newest published SDK still calls it (contract section 4).
     operation("GET", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
