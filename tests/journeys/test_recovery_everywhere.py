@@ -198,7 +198,7 @@ async def people(house: House) -> list[str]:
     await house.enrol_totp(await house.add(email="factor@example.com", verified=True))
     await house.add(None, email="silent@example.com", verified=True)
     gone = await house.add(email="gone@example.com", verified=True)
-    await house.core.accounts.set_status(gone.account, "suspended")
+    await house.core.life.set_status(gone.account, "suspended")
     await house.add(email="claimed@example.com")
     organization = await house.core.accounts.organization("Elsewhere")
     await house.add(email="far@example.com", verified=True, organization=organization)

@@ -123,7 +123,7 @@ async def test_an_invitation_is_taken_up_with_a_password(house: House) -> None:
 
 
 async def test_nobody_signs_in_before_the_invitation_is_taken_up(house: House) -> None:
-    await house.core.accounts.set_status((await house.ada()).account, "invited")
+    await house.core.life.set_status((await house.ada()).account, "invited")
     assert_no(await house.post("/user/login", json=CREDENTIALS), 401, "USER_INACTIVE")
 
 
@@ -183,7 +183,7 @@ async def test_a_mail_for_somebody_who_left_is_not_sent_again(house: House) -> N
     ada = await house.ada(verified=False)
     await house.core.recovery.send_verification(ada.account)
     named = (await log_in(house))["verificationTokenId"]
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     house.clock.move(61)
     assert_no(await send(house, f"resend-verification/{named}"), 400, "INVALID_VERIFICATION_TOKEN")
 

@@ -52,7 +52,7 @@ async def test_the_whole_way(house: House) -> None:
 async def test_unknown_and_other_addresses_are_answered_alike(house: House) -> None:
     await house.ada()
     bob = await house.add(email="bob@example.com", verified=True)
-    await house.core.accounts.set_status(bob.account, "suspended")
+    await house.core.life.set_status(bob.account, "suspended")
     for n, email in enumerate(("ada@example.com", "bob@example.com", "nobody@example.com", "ada@exämple.com")):
         assert await asked(house, {"email": email}, address=f"198.51.100.{n}") == (200, SENT)
     assert [letter.to for letter in await house.letters()] == ["ada@example.com"]

@@ -238,7 +238,7 @@ async def test_late_foreign_and_forged_tokens_fail_without_an_error(house: House
     head, body, signature = good.split(".")
     gone = await house.add(email="gone@example.com")
     theirs = await house.ticket("verify", gone, door=probe)
-    await house.core.accounts.set_status(gone.account, "suspended")
+    await house.core.life.set_status(gone.account, "suspended")
     for token in (late, theirs, "a.b.c", f"{head}.{body}.", f"{head}.{body}.{'A' * 43}", f"{body}.{head}.{signature}"):
         answer = await verify(house, token)
         assert (answer.status_code, answer.json()) == (200, {"success": False})

@@ -127,7 +127,7 @@ async def test_concealed_accounts_are_not_told(tmp_path: Any) -> None:
 
 async def test_an_account_that_is_not_active_is_answered_as_any_other(house: House) -> None:
     gone = await house.add(email="gone@example.com")
-    await house.core.accounts.set_status(gone.account, "suspended")
+    await house.core.life.set_status(gone.account, "suspended")
     assert await said(house, CONFIRM, json={"email": "gone@example.com"}) == YES
     assert await house.letters() == []
 
