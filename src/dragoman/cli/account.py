@@ -426,3 +426,10 @@ def _uuid(id: bytes) -> str:
     import uuid
 
     return str(uuid.UUID(bytes=id))
+
+
+# The commands that mail something; their file needs `account`'s shapes, so it is read last.
+from dragoman.cli.mailing import invite, verify_email  # noqa: E402
+
+account.add_command(invite)
+account.add_command(verify_email)

@@ -276,7 +276,8 @@ class Accounts:
         if new.hexdigest.reveal() == old.hexdigest.reveal():
             raise refusals.SamePassword
         person = await self.person(account)
-        policy.check(new, (account.first_name, account.last_name, *(i.shown for i in person.identifiers)))
+        names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
+        policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
         sealed = await self._hashed(account.id, new)
         notice = await self._notices.draft("password_changed", person, address=client.address)
