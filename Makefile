@@ -18,7 +18,7 @@ serve: setup ## Serve on http://127.0.0.1:8080, set up where nothing is there
 dev:
 	@requirements/setup.sh runtime dev
 
-components: ## Install what the tests run against (PostgreSQL, node, slapd); needs root or sudo
+components: ## Install what the tests run against (PostgreSQL, node, slapd, Chromium); needs root or sudo
 	@tests/components.sh
 
 test: dev components ## All tests

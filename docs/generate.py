@@ -59,6 +59,9 @@ def settings_page() -> str:
         " An environment variable overrides the file, an option of the command line overrides both. Lists in variables are"
         " separated by commas. All faults of a configuration are reported together.",
         "`dragoman config show` prints the values in force and where each comes from; `dragoman config check` judges them.",
+        "Where a setting names a way *at run time*, `dragoman config set` and administrators over the wire can move it that"
+        " way from what the configuration says, and back again as far; never the other way. It is stored, in force at once"
+        " in every process, and a line of the audit trail.",
     ]
     sections: dict[tuple[str, ...], list[settings.Known]] = {}
     for known in settings.catalogue():
@@ -66,13 +69,26 @@ def settings_page() -> str:
     for path, found in sections.items():
         parts.append(f"## `[{'.'.join(path)}]`")
         rows = (
-            (f"`{k.path[-1]}`", _type_of(k.type), f"`{_literal(k.default)}`", k.description, f"`{k.variable}`")
+            (f"`{k.path[-1]}`", _type_of(k.type), f"`{_literal(k.default)}`", _meaning(k), f"`{k.variable}`")
             for k in found
         )
         parts.append(table(("setting", "value", "default", "meaning", "variable"), rows))
     others = ", ".join(f"`{name}`" for name in sorted(settings.OTHER_VARIABLES))
     parts.append(f"Read by the command line besides: {others}.")
     return "\n\n".join(parts)
+
+
+_WAYS = {
+    "smaller": "smaller",
+    "larger": "larger",
+    "true": "to `true`",
+    "false": "to `false`",
+    "earlier": "to the word before",
+}
+
+
+def _meaning(known: settings.Known) -> str:
+    return known.description if known.tighter is None else f"{known.description} At run time: {_WAYS[known.tighter]}."
 
 
 def _literal(value: Any) -> str:
@@ -132,6 +148,7 @@ _MADE: Mapping[type[Refusal], Callable[[], Refusal]] = {
     refusals.NotActive: lambda: refusals.NotActive("suspended"),
     refusals.NotVerified: lambda: refusals.NotVerified(_PERSON),
     refusals.WrongCode: lambda: refusals.WrongCode(None, ("totp", "recovery")),
+    refusals.CodeVoid: lambda: refusals.CodeVoid(None, ("email",)),
     refusals.Ambiguous: lambda: refusals.Ambiguous(("probe:1", "username:1")),
     refusals.IdentifierTaken: lambda: refusals.IdentifierTaken("email"),
     refusals.BadIdentifier: lambda: refusals.BadIdentifier("email", "no @ in it"),

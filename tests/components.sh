@@ -14,6 +14,7 @@ need() { # package, test that is true when it is there
 }
 
 has_postgres_server() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb; }
+has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 has_node() { node -e 'process.exit(typeof fetch === "function" ? 0 : 1)'; }
 
 has_slapd() { [ -x /usr/sbin/slapd ] || command -v slapd; }
@@ -22,6 +23,11 @@ need postgresql has_postgres_server
 need nodejs has_node
 need slapd has_slapd
 need ldap-utils command -v ldapmodify
+if grep -q '^ID=debian' /etc/os-release; then
+    need chromium has_browser
+elif ! has_browser >/dev/null; then
+    echo "no Chromium: install chromium or google-chrome by hand, the tests in a browser fail without" >&2
+fi
 
 if [ -n "$missing" ]; then
     echo "installing:$missing"

@@ -11,17 +11,31 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
+from msgspec.structs import replace
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
+Minutes = Annotated[float, Meta(gt=0, le=24 * 60)]
+
+# A setting that says which way is tighter can also be stored, and changed while the server runs; the file then is the
+# loosest that it can be (threat 37). `true` and `false` are for switches, `earlier` for words, tightest first.
+SMALLER, LARGER, TRUE, FALSE, EARLIER = ({"tighter": way} for way in ("smaller", "larger", "true", "false", "earlier"))
 
 SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
 """Settings whose value may hold a password: never printed."""
+NOTICES = frozenset(
+    {
+        "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
+        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
+        "account_deleted",
+    }
+)  # fmt: skip
+"""What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
 OTHER_VARIABLES = frozenset({"DRAGOMAN_CONFIG", "DRAGOMAN_ADMIN_EMAIL", "DRAGOMAN_ADMIN_PASSWORD"})
 """Variables that the command line reads and that are no settings."""
 
@@ -87,26 +101,56 @@ class Passwords(Struct, frozen=True, forbid_unknown_fields=True):
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Failures before a lane closes (table D)."""
 
-    account_5_minutes: Annotated[Count, Meta(description="Failures per account and lane in 5 minutes.")] = 10
-    account_hour: Annotated[Count, Meta(description="The same in an hour.")] = 30
-    account_day: Annotated[Count, Meta(description="The same in a day.")] = 60
-    account_closes: Annotated[Count, Meta(description="Strangers' failures without a success that close it.")] = 100
-    network_5_minutes: Annotated[Count, Meta(description="Failures per network in 5 minutes.")] = 50
-    network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.")] = 100
-    codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.")] = 5
+    account_5_minutes: Annotated[
+        Count, Meta(description="Failures per account and lane in `account_minutes`.", extra=SMALLER)
+    ] = 10
+    account_minutes: Annotated[Minutes, Meta(description="How long those count, in minutes.", extra=LARGER)] = 5.0
+    account_hour: Annotated[Count, Meta(description="Failures per account and lane in an hour.", extra=SMALLER)] = 30
+    account_day: Annotated[Count, Meta(description="The same in a day.", extra=SMALLER)] = 60
+    account_closes: Annotated[
+        Count, Meta(description="Strangers' failures without a success that close it.", extra=SMALLER)
+    ] = 100
+    network_5_minutes: Annotated[
+        Count, Meta(description="Failures per network in `network_minutes`.", extra=SMALLER)
+    ] = 50
+    network_minutes: Annotated[Minutes, Meta(description="How long those count, in minutes.", extra=LARGER)] = 5.0
+    network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.", extra=SMALLER)] = (
+        100
+    )
+    codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
 
 
 class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     """What is told of accounts."""
 
     conceal: Annotated[
-        bool, Meta(description="Never tell whether an account exists, also where a contract does (decision 29).")
+        bool,
+        Meta(description="Never tell whether an account exists, also where a contract does (decision 29).", extra=TRUE),
     ] = False
     issuer: Annotated[str, Meta(description="Name shown in authenticator apps and mails.")] = "Dragoman"
-    password_reset: Annotated[bool, Meta(description="A forgotten password may be reset by mail.")] = True
+    password_reset: Annotated[bool, Meta(description="A forgotten password may be reset by mail.", extra=FALSE)] = True
     email_codes: Annotated[
-        bool, Meta(description="Mailed codes may serve as second factor to accounts that enabled them (decision 9).")
+        bool,
+        Meta(
+            description="Mailed codes may serve as second factor to accounts that enabled them (decision 9).",
+            extra=FALSE,
+        ),
     ] = True
+    code_minutes: Annotated[
+        float, Meta(ge=1, le=60, description="How long a mailed code is good, in minutes.", extra=SMALLER)
+    ] = 10.0
+    remember_minutes: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=60,
+            extra=SMALLER,
+            description="How long a proof counts as fresh for what asks for a fresh one (decision 25), in minutes.",
+        ),
+    ] = 10.0
+    registration: Annotated[
+        Literal["disabled", "public"], Meta(description="Whether anybody may register.", extra=EARLIER)
+    ] = "disabled"
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,6 +343,14 @@ class Known(Struct, frozen=True):
     type: Any
     description: str
     default: Any
+    tighter: Literal["smaller", "larger", "true", "false", "earlier"] | None = None
+    """Which value is the tighter one, of a setting that may be stored; None for all others."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that it may be, in order, where it is one of several."""
+        inner = get_args(self.type)[0]
+        return get_args(inner) if get_origin(inner) is Literal else ()
 
     @property
     def name(self) -> str:
@@ -325,8 +377,31 @@ def _settings_of(kind: type[Struct], path: tuple[str, ...]) -> Iterator[Known]:
         if isinstance(default, Struct):
             yield from _settings_of(type(default), (*path, spec.name))
         else:
-            notes = [m.description for m in get_args(declared)[1:] if isinstance(m, Meta) and m.description]
-            yield Known((*path, spec.name), declared, notes[0] if notes else "", default)
+            metas = [m for m in get_args(declared)[1:] if isinstance(m, Meta)]
+            notes = [m.description for m in metas if m.description]
+            ways = [m.extra["tighter"] for m in metas if m.extra and "tighter" in m.extra]
+            yield Known((*path, spec.name), declared, notes[0] if notes else "", default, ways[0] if ways else None)
+
+
+def value_of(settings: Settings, known: Known) -> Any:
+    """Return the value of one setting."""
+    value: Any = settings
+    for part in known.path:
+        value = getattr(value, part)
+    return value
+
+
+def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
+    """Return the settings with other values in some places, by dotted name. Each must fit its setting."""
+    changed: Any = settings
+    for name, value in values.items():
+        changed = _with(changed, tuple(name.split(".")), value)
+    return cast(Settings, changed)
+
+
+def _with(section: Any, path: tuple[str, ...], value: Any) -> Any:
+    first, *rest = path
+    return replace(section, **{first: _with(getattr(section, first), tuple(rest), value) if rest else value})
 
 
 class Loaded(Struct, frozen=True):
@@ -502,6 +577,9 @@ def _mail_faults(settings: Settings) -> list[str]:
     base, mail = settings.server.public_url, settings.mail
     if base and (not base.startswith(("https://", "http://")) or base.endswith("/")):
         faults.append(f"server.public_url: found {base!r}, expected https://name without a slash at the end")
+    for kind in mail.notices_off:
+        if kind not in NOTICES:
+            faults.append(f"mail.notices_off: found {kind!r}, expected some of {', '.join(sorted(NOTICES))}")
     if mail.transport == "smtp":
         if "@" not in mail.sender:
             faults.append("mail.sender: mail.transport is smtp, but nobody is named from whom mails come")

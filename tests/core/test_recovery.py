@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from msgspec import json
-from msgspec.structs import replace
 
 from dragoman.core import refusals
 from dragoman.core.accounts import NewAccount
 from dragoman.core.recovery import Changed
 from dragoman.core.tickets import LIVES, Purpose
 from dragoman.model import Identifier, Password, Pending, Person, SignedIn, Typed
+from dragoman.settings import with_values
 from dragoman.storage import accounts, credentials, identifiers
 from dragoman.storage.engine import Statement, Tx
-from kit.house import PASSWORD, House, client
+from kit.house import PASSWORD, House, client, house_over
 
 NEW = Password.from_plain("a quite different battery")
 PURPOSES: tuple[Purpose, ...] = ("reset", "verify", "invite", "undo", "open")
@@ -122,7 +123,7 @@ async def test_asking_is_alike_for_everybody(house: House) -> None:
     """No mail for the unknown, the suspended, a claimed address beside a proved one; the same answer and slot."""
     await house.ada()
     bob = await house.add(email="bob@example.com", username="bob")
-    await house.core.accounts.set_status(bob.account, "suspended")
+    await house.core.life.set_status(bob.account, "suspended")
     took = []
     for n, address in enumerate(
         ("nobody@example.com", "bob@example.com", "@", "", "ada\u0000@example.com", "ada@example.com")
@@ -301,8 +302,17 @@ async def test_opening_makes_the_owners_network_known(house: House) -> None:
     assert isinstance(await sign_in(house), SignedIn)
 
 
-async def test_nothing_is_mailed_where_no_mail_is_sent(house: House) -> None:
-    house.core.policy = replace(house.core.policy, mail=replace(house.core.policy.mail, enabled=False))
+async def test_nothing_is_mailed_where_no_mail_is_sent(house: House, tmp_path: Path) -> None:
     await house.ada()
+    silent = with_values(house.settings, {"mail.transport": "off"})
+    async with house_over(house.db, silent, tmp_path, house.clock) as other:
+        with pytest.raises(refusals.NotOffered):
+            await other.core.recovery.request_reset("pages", "ada@example.com", client())
+
+
+async def test_resets_by_mail_stop_when_they_are_switched_off(house: House) -> None:
+    await house.ada()
+    await house.core.recovery.request_reset("pages", "ada@example.com", client())
+    await house.core.settings.set("accounts.password_reset", False, None)
     with pytest.raises(refusals.NotOffered):
         await house.core.recovery.request_reset("pages", "ada@example.com", client())

@@ -223,12 +223,16 @@ async def is_ready() -> str | None:
     return None
 
 
+async def ten_minutes() -> int:
+    return 600_000
+
+
 def house(
     *, ready: Ready = is_ready, jwks: Jwks = lambda: {"keys": []}, proxies: Sequence[str] = (), **more: Any
 ) -> House:
     more.setdefault("limits", Limits(body_seconds=0.3))
     more.setdefault("proxies", Proxies.named(proxies))
-    return House(clock=FixedClock(), random=SystemRandom(), ready=ready, jwks=jwks, **more)
+    return House(clock=FixedClock(), random=SystemRandom(), ready=ready, jwks=jwks, fresh=ten_minutes, **more)
 
 
 def gateway(*dialects: Dialect | Mount, pages: Dialect | None = None, **more: Any) -> Gateway:

@@ -15,14 +15,16 @@ import httpx2
 import pyotp
 
 from dragoman.app import core_over, gateway, mounts, open_doors
-from dragoman.core import Core
+from dragoman.core import Core, identifiers
 from dragoman.core.accounts import NewAccount
+from dragoman.core.doors import Door
 from dragoman.core.ports import Letter, SystemRandom
+from dragoman.core.tickets import Purpose
 from dragoman.http import Dialect, Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
-from dragoman.storage.engine import Engine, Statement
+from dragoman.storage.engine import Engine, Statement, Tx
 from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
 from dragoman.storage.sqlite import SqliteEngine
@@ -99,6 +101,15 @@ class House:
         enrolled = await self.core.factors.enable_totp(person.account)
         return Totp(self, enrolled.seed.reveal(), tuple(c.reveal() for c in enrolled.recovery_codes))
 
+    async def enrol_email(self, person: Person, *, recovery: bool = False) -> tuple[str, ...]:
+        """Enrol codes by mail for an account, as an operator would; return its recovery codes, if they are wanted."""
+        drawn = await self.core.factors.enable_email(person.account, recovery=recovery)
+        return tuple(code.reveal() for code in drawn)
+
+    async def mailed_code(self) -> str:
+        """Return the code that was mailed last."""
+        return (await self.letters("code"))[-1].values["code"]
+
     async def sessions(self) -> list[tuple[str, str, bytes]]:
         """Return door, kind and account of every session that was not ended."""
         return [(door, kind, account) for door, kind, account in await self.db.scan(_LIVE)]
@@ -112,6 +123,18 @@ class House:
     async def token(self, kind: str) -> str:
         """Return the token in the link of the newest letter of this kind."""
         return (await self.letters(kind))[-1].values["link"].rpartition("/")[2]
+
+    async def ticket(self, purpose: Purpose, person: Person, about: str = "", door: Door | None = None) -> str:
+        """Return the token of a ticket put as a letter would bring it. `about` is the account's address by default."""
+        tickets = self.core.recovery._t.tickets
+        about = about or identifiers.fold("email", person.email or "")
+        draft = tickets.draft(purpose, person.account.id, about=about, door=door)
+
+        async def fn(tx: Tx) -> None:
+            await tickets.put(tx, draft)
+
+        await self.db.transaction(fn)
+        return draft.token
 
     def hash_evaluations(self) -> int:
         """Return how many password hashes were computed to verify."""

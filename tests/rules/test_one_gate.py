@@ -72,8 +72,8 @@ def sql_into_session(source: Source) -> Iterable[str]:
 
 
 _VERDICT = re.compile(r"_*(?:verify|accept|prove|check|authenticate)")
-_JUDGES = ("core/credentials/", "core/signin.py", "core/second_factor.py", "core/hashing.py", "core/tokens.py",
-           "core/sessions.py")  # fmt: skip
+_JUDGES = ("core/credentials/", "core/signin.py", "core/second_factor.py", "core/mailed_codes.py", "core/hashing.py",
+           "core/tokens.py", "core/sessions.py")  # fmt: skip
 
 
 def verdicts_as_bool(source: Source) -> Iterable[str]:
@@ -104,8 +104,11 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 
 _OF_CORE = frozenset(
-    {"signin", "sessions", "accounts", "factors", "clock", "doors", "tokens", "policy", "random", "jwks", "ready"}
-)
+    {
+        "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
+        "settings", "random", "jwks", "ready", "feed",
+    }
+)  # fmt: skip
 
 
 def storage_from_outside(source: Source) -> Iterable[str]:
@@ -120,7 +123,7 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|factors)\._", chain):
+        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|life|recovery)\._", chain):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

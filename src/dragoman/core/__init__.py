@@ -9,23 +9,27 @@ from collections.abc import Iterable
 from typing import Any
 
 from dragoman.core.accounts import Accounts
+from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.hashing import HashPool
+from dragoman.core.health import Health, look
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
+from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
-from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
+from dragoman.core.stored_settings import Configured, StoredSettings
 from dragoman.core.tickets import Tickets
 from dragoman.core.tokens import Tokens
 from dragoman.core.tools import Tools
@@ -43,40 +47,39 @@ class Core:
 
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
-        policy: Policy | None = None, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
+        configured: Configured, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
     ) -> None:  # fmt: skip
-        policy = policy or Policy()
         by_name = {door.name: door for door in doors}
         self.doors = by_name
         """The doors that are open, by name: a dialect sees whether the one it opens children in is among them."""
         self.clock = clock
         self.random = random
-        self.policy = policy
         self.db = db
         self.sealer = sealer
         self.pool = pool
         self.keystore = KeyStore(db, sealer, clock, random, uses_of(by_name.values()))
         self.tokens = Tokens(clock, random, self.keystore.keys)
-        self.letters = Letters(db, sealer, clock, random, self._policy)
+        self.settings = StoredSettings(db, clock, configured)
+        self.letters = Letters(db, sealer, clock, random, self.settings.current)
         people = People(db)
         self.directory = Consultation(directory, directory_rules, clock, people)
         self._tools = Tools(
             db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
-            keys=self.keystore.keys, limits=Limits(policy.budgets), tally=Tally(), background=Background(),
-            letters=self.letters, tickets=Tickets(db, clock, random, self.tokens), policy=self._policy,
-            doors=by_name, directory=self.directory, conceal_accounts=policy.conceal_accounts,
+            keys=self.keystore.keys, limits=Limits(lambda: self.settings.latest().budgets), tally=Tally(),
+            background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
+            policy=self.settings.current, doors=by_name, directory=self.directory,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
-        self.factors = Factors(self._tools, policy.issuer)
+        self.life = Life(self._tools)
+        self.addresses = Addresses(self._tools)
+        self.factors = Factors(self._tools, self.settings.latest().issuer)
+        self.outbox = Outbox(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
-
-    async def _policy(self) -> Policy:
-        return self.policy
 
     async def start(self) -> None:
         """Load the signing keys, make the missing ones, and learn what hashes the store holds."""
@@ -97,11 +100,12 @@ class Core:
         return None if await self.db.ready() else "the database takes no calls"
 
     async def tick(self) -> None:
-        """Do what is due: keys that another process rotated, last uses, tallies; by the minute the survey and a sweep.
+        """Do what is due: keys and settings that another process changed, last uses, tallies; then survey and sweep.
 
         Called once a second by whoever serves.
         """
         await self.keystore.load()
+        await self.settings.current()
         now = self.clock.now()
         if now - self._surveyed_at >= MINUTE:
             await self._flush()
@@ -120,11 +124,11 @@ class Core:
 
     async def sweep(self) -> int:
         """Apply every table's retention in small pieces; return how many rows went."""
-        return await sweep(self.db, self.clock.now(), self.policy.budgets)
+        return await sweep(self.db, self.clock.now(), (await self.settings.current()).budgets)
 
-    async def password_schemes(self) -> dict[str, int]:
-        """Return how many passwords are stored in each form: scheme and cost, `canonical:m=19456,t=2,p=1`."""
-        return await stored_credentials.schemes(self.db)
+    async def health(self) -> Health:
+        """Count what is weak or stuck in what is stored; changes nothing."""
+        return await look(self.db, await self.keystore.listed(), self.clock.now())
 
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dragoman.core.limits import Budgets
+from dragoman.model import Millis
 
 PATHS: Mapping[str, str] = {
     "reset": "/reset-password/",
@@ -53,3 +54,9 @@ class Policy(Struct, frozen=True):
     """Whether a forgotten password may be reset by mail."""
     email_codes: bool = True
     """Whether mailed codes may serve as a second factor to those who enabled them (decision 9)."""
+    code_life: Millis = 10 * 60_000
+    """How long a mailed code is good, in milliseconds (decision 44)."""
+    remembered: Millis = 10 * 60_000
+    """How long a proof counts as fresh, in milliseconds (decision 25)."""
+    registration: Literal["disabled", "public"] = "disabled"
+    """Whether anybody may register."""

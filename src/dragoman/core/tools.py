@@ -44,7 +44,6 @@ class Tools(Struct):
     """What the operator chose, as it is in force now."""
     doors: Mapping[str, Door]
     directory: Consultation
-    conceal_accounts: bool = False
     schemes: Collection[str] = ()
     """Forms of hashes in the store, kept up to date by Core.tick."""
 

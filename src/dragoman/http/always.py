@@ -90,6 +90,7 @@ def always_on(clock: Clock, ready: Ready, jwks: Jwks, metrics: Metrics) -> Diale
     @operation("GET", "/metrics", access="open", tag="health")
     async def prometheus(call: Call) -> Answer:
         """Give the counters in Prometheus's text format."""
+        await metrics.refresh()
         return Answer(200, metrics.text(), (("content-type", "text/plain; version=0.0.4; charset=utf-8"),))
 
     @operation("GET", "/.well-known/jwks.json", answers={200: KeySet}, access="open", tag="keys")
@@ -97,12 +98,17 @@ def always_on(clock: Clock, ready: Ready, jwks: Jwks, metrics: Metrics) -> Diale
         """Give the public keys with which others verify our signed tokens (RFC 7517)."""
         return Answer(200, jwks(), (("cache-control", "public, max-age=300"),))
 
+    @operation("GET", "/.well-known/change-password", answers={303: None}, access="open", hidden=True)
+    async def change_password(call: Call) -> Answer:
+        """Lead password managers to where a password is changed (W3C, A Well-Known URL for Changing Passwords)."""
+        return Answer(303, headers=(("location", "/reset-password"),))
+
     return Dialect(
         name="http",
         title="Always on",
         prefixes=("/health", "/ready", "/metrics", "/.well-known"),
         door=None,
-        operations=(health, readiness, prometheus, published_keys),
+        operations=(health, readiness, prometheus, published_keys, change_password),
         refuse=plain_refusal,
         fault=plain_fault,
         authenticate=nobody,

@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-FRESH = 10 * 60 * 1000
-"""Milliseconds for which a proof counts as fresh (decision 25)."""
-
 TOO_LARGE = "dragoman.headers_too_large"
 """ASGI extension with which the protocol says that the head of a request passed its limit."""
 
@@ -81,6 +78,8 @@ class House:
     random: Random
     ready: Ready
     jwks: Jwks
+    fresh: Callable[[], Awaitable[int]]
+    """Tells for how many milliseconds a proof counts as fresh (decision 25)."""
     log: Log | None = None
     """For lines about what broke; None writes none."""
     access_log: Log | None = None
@@ -209,7 +208,7 @@ class Gateway:
             return
         if operation.access == "client" and caller.session.kind == "key":
             raise NotForKeys
-        if operation.fresh and self._house.clock.now() - caller.session.proved_at > FRESH:
+        if operation.fresh and self._house.clock.now() - caller.session.proved_at > await self._house.fresh():
             raise FreshProofRequired
         if operation.verified and caller.account.first_verified_at is None:
             raise VerificationRequired

@@ -1,6 +1,7 @@
 """Hosted pages: a dialect whose wire is HTML. It owns every path that no other dialect owns (table E).
 
-No page runs a script or loads anything from elsewhere; the policy in `errors.HEADERS` holds browsers to that.
+Beside what is told about the dialects, it has the forms to which mailed links lead. No page runs a script or loads
+anything from elsewhere; the policy in `headers.HEADERS` holds browsers to that.
 """
 
 from __future__ import annotations
@@ -8,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dragoman.http.always import nobody
-from dragoman.http.dialect import Dialect, Mount, no_trailing_slash
-from dragoman.web.errors import HEADERS, fault, refuse
+from dragoman.http.dialect import BodyRules, Dialect, Mount, no_trailing_slash
+from dragoman.web.errors import fault, refuse
+from dragoman.web.headers import HEADERS
 from dragoman.web.routes import operations
 
 
@@ -25,6 +27,7 @@ def pages(mounts: Sequence[Mount]) -> Dialect:
         refuse=refuse,
         fault=fault,
         authenticate=nobody,
+        body=BodyRules(json=False, form=True, empty_is_object=True),
         headers=HEADERS,
         content_type="text/html; charset=utf-8",
         tidy_path=no_trailing_slash,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dragoman import __version__
+from dragoman.web.words import LANGUAGES, catalogue, filled
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -27,6 +28,8 @@ def _load() -> None:
     environment = _environment()
     for name in environment.list_templates():
         environment.get_template(name)
+    for language in LANGUAGES:
+        catalogue(language)
 
 
 def render(template: str, **values: Any) -> bytes:
@@ -64,6 +67,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters["prose"] = _prose
+    made.filters["filled"] = filled
     return made
 
 

@@ -1,4 +1,4 @@
-"""The pages: the list of dialects, one page about each, the style sheet."""
+"""The pages: the list of dialects, one page about each, the style sheet, what mailed links lead to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dragoman.http.dialect import Mount
 from dragoman.http.faults import NoSuchPath
 from dragoman.http.openapi import document_operation
 from dragoman.http.operation import Operation, operation
+from dragoman.web import landing
 from dragoman.web.address import address_of, base_address
 from dragoman.web.described import Described, described
 from dragoman.web.render import files, ready, render
@@ -63,7 +64,7 @@ def operations(mounts: Sequence[Mount]) -> tuple[Operation, ...]:
 
     prefixes = {name: mount.prefix for name, mount in by_name.items()}
     documents = document_operation([mount.dialect for mount in by_name.values()], prefixes=prefixes)
-    return (front, index, about, documents, static)
+    return (front, index, about, documents, static, *landing.operations())
 
 
 def _example(mount: Mount, base: str) -> str:

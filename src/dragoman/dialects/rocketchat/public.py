@@ -1,12 +1,9 @@
-"""What the server tells everybody about itself: its version, its address, its public settings."""
+"""What the server tells everybody about itself: its version and its address."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
-
-from msgspec import UNSET
 
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.wire import (
@@ -16,45 +13,13 @@ from dragoman.dialects.rocketchat.wire import (
     Info,
     LoginServices,
     MinimumClients,
-    PublicSettings,
-    Setting,
-    SettingsQuery,
 )
 from dragoman.http import Call
-from dragoman.model import Id
 
 _CLIENTS = MinimumClients("3.9.6", "4.39.0")
 LOGIN_SERVICES = LoginServices((), True)
 
 _HOST = re.compile(r"(?:[0-9A-Za-z._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
-# What a sign-in screen reads (contract sections 6.2 and 7.1), as it is here.
-_VALUES: dict[str, bool | int | str] = {
-    "API_Gitlab_URL": "",
-    "Accounts_EmailOrUsernamePlaceholder": "",
-    "Accounts_EmailVerification": False,
-    "Accounts_Iframe_api_method": "POST",
-    "Accounts_Iframe_api_url": "",
-    "Accounts_ManuallyApproveNewUsers": False,
-    "Accounts_PasswordPlaceholder": "",
-    "Accounts_PasswordReset": False,
-    "Accounts_RegistrationForm": "Disabled",
-    "Accounts_RegistrationForm_LinkReplacementText": "",
-    "Accounts_ShowFormLogin": True,
-    "Accounts_TwoFactorAuthentication_By_Email_Auto_Opt_In": False,
-    "Accounts_TwoFactorAuthentication_By_Email_Code_Expiration": 600,
-    "Accounts_TwoFactorAuthentication_By_Email_Enabled": False,
-    "Accounts_TwoFactorAuthentication_By_TOTP_Enabled": True,
-    "Accounts_TwoFactorAuthentication_Enabled": True,
-    "Accounts_TwoFactorAuthentication_Enforce_Password_Fallback": True,
-    "Accounts_TwoFactorAuthentication_MaxDelta": 1,
-    "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts": 5,
-    "Accounts_TwoFactorAuthentication_RememberFor": 600,
-    "Accounts_iframe_enabled": False,
-    "Accounts_twoFactorAuthentication_email_available_for_OAuth_users": False,
-    "CAS_enabled": False,
-    "CAS_login_url": "",
-    "Site_Name": "Dragoman",
-}
 
 
 @lru_cache(maxsize=16)
@@ -78,23 +43,3 @@ def site_of(call: Call) -> str:
 @lru_cache(maxsize=256)
 def _site(scheme: str, host: str) -> str:
     return f"{scheme}://{host if _HOST.fullmatch(host) else 'localhost'}"
-
-
-def settings(query: SettingsQuery, site: str, house: Id, *, directory: bool) -> PublicSettings:
-    """Return a page of the public settings, by name.
-
-    :param site: the server's address, `Site_Url`.
-    :param directory: whether a directory is configured, `LDAP_Enable`.
-    :param house: the id of the organization made at set-up, from which `uniqueID` is made.
-    """
-    values = _VALUES | {"Site_Url": site, "uniqueID": _unique_id(house), "LDAP_Enable": directory}
-    wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
-    found = [Setting(name, values[name]) for name in sorted(wanted)]
-    page = tuple(found[query.offset :][: query.count or None])
-    return PublicSettings(page, len(page), query.offset, len(found), True)
-
-
-@lru_cache(maxsize=16)
-def _unique_id(house: Id) -> str:
-    """Return an id of this installation that tells nothing else."""
-    return hashlib.sha256(b"rocketchat uniqueID" + house).hexdigest()[:17]

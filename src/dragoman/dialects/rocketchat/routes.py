@@ -1,14 +1,17 @@
-"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6)."""
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 7).
+
+The calls about mailed links are in `mailed`.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import errors, forms, public, wire
+from dragoman.dialects.rocketchat import errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Caller, Pending, Person
+from dragoman.model import Caller, Pending, Person, Typed
 
 _CODE_HEADER = "x-2fa-code"
 
@@ -57,8 +60,25 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
         return wire.logged_in(await call.core.sessions.resume(door, form.token), public.site_of(call))
     outcome = await call.core.signin.with_password(door, form.typed, form.password, call.client, code=form.code)
     if isinstance(outcome, Pending):
-        return errors.code_wanted(outcome.offers)
+        return errors.code_wanted(outcome)
     return wire.logged_in(outcome, public.site_of(call))
+
+
+@operation(
+    "POST",
+    "/api/v1/users.2fa.sendEmailCode",
+    body=wire.CodeWanted,
+    answers={200: wire.Done},
+    access="open",
+    tag="second factor",
+    examples={"username": {"emailOrUsername": "ada"}},
+)
+async def send_email_code(call: Call, body: wire.CodeWanted) -> wire.Done | Answer:
+    """Mail a new code for the second step of a login. Says yes whoever is named, and whether or not one is sent."""
+    if not body.email_or_username:
+        return errors.failure(400, "emailOrUsername is required", "error-parameter-required")
+    await call.core.factors.mail_code(call.door, Typed("any", body.email_or_username), call.client)
+    return wire.Done(True)
 
 
 async def logout(call: Call) -> wire.LoggedOut:
@@ -90,8 +110,7 @@ async def info(call: Call) -> wire.Info:
 )
 async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
     """List the settings that a sign-in screen reads."""
-    house, directory = await call.core.accounts.default_organization(), call.config(Config).directory
-    return public.settings(query, public.site_of(call), house, directory=directory)
+    return await settings.public(call, query)
 
 
 @operation("GET", "/api/v1/settings.oauth", answers={200: wire.LoginServices}, access="open", tag="discovery")
@@ -100,8 +119,42 @@ async def settings_oauth(call: Call) -> wire.LoginServices:
     return public.LOGIN_SERVICES
 
 
+@operation(
+    "GET", "/api/v1/settings", query=wire.SettingsQuery, answers={200: wire.PublicSettings}, tag="administration"
+)  # fmt: skip
+async def settings_all(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
+    """List every setting that there is; for administrators."""
+    return await settings.every(call, query)
+
+
+@operation("GET", "/api/v1/settings/{setting_id}", answers={200: wire.OneSetting}, tag="administration")
+async def setting(call: Call) -> wire.OneSetting:
+    """Tell what a setting is; for administrators."""
+    shown = await settings.one(call, call.path["setting_id"])
+    return wire.OneSetting(shown.id, shown.value, True)
+
+
+@operation(
+    "POST",
+    "/api/v1/settings/{setting_id}",
+    body=wire.SettingChange,
+    answers={200: wire.Done},
+    fresh=True,
+    tag="administration",
+    examples={"failures of one account": {"value": 5}},
+)
+async def change_setting(call: Call, body: wire.SettingChange) -> wire.Done:
+    """Change a setting, in force for the very next call; for administrators.
+
+    It can be made stricter than the configuration file says, and as loose again as the file, never looser.
+    """
+    await settings.change(call, call.path["setting_id"], body.value)
+    return wire.Done(True)
+
+
 OPERATIONS = (
     login,
+    send_email_code,
     operation("POST", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
     # Deprecated, but the newest published SDK still calls it (contract section 4).
     operation("GET", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
@@ -110,4 +163,8 @@ OPERATIONS = (
     operation("GET", "/api/v1/info", answers={200: wire.Info}, access="optional", tag="discovery")(info),
     settings_public,
     settings_oauth,
+    settings_all,
+    setting,
+    change_setting,
+    *mailed.OPERATIONS,
 )

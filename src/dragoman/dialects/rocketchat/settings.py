@@ -1,0 +1,167 @@
+"""Rocket.Chat's settings: which of them are settings of the core, in which unit, and what the others are here."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from msgspec import UNSET, Struct
+
+from dragoman.core.refusals import SettingRefused
+from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.public import site_of
+from dragoman.dialects.rocketchat.wire import PublicSettings, Setting, SettingsQuery
+from dragoman.http import Call
+from dragoman.model import Id
+
+Shown = bool | int | float | str
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+class Mapped(Struct, frozen=True):
+    """A setting that is one of the core's."""
+
+    core: str
+    """Its name there."""
+    wanted: str
+    """What it takes, in words."""
+    show: Callable[[Any], Shown] = _as_it_is
+    take: Callable[[Any], Any] = _as_it_is
+    """Turns what a client sends into the core's unit; what makes no sense stays as it is, for the core to refuse."""
+    mailed: bool = False
+    """It is false while no mail can be sent, whatever is set."""
+
+
+def _seconds(minutes: float) -> int | float:
+    seconds = round(minutes * 60, 3)
+    return int(seconds) if seconds == int(seconds) else seconds
+
+
+def _minutes(seconds: Any) -> Any:
+    return seconds / 60 if type(seconds) in (int, float) and abs(seconds) < 1e9 else seconds
+
+
+_FORMS = {"disabled": "Disabled", "public": "Public"}
+_WORDS = {form: word for word, form in _FORMS.items()}
+
+
+def _word(form: Any) -> Any:
+    return _WORDS.get(form) if isinstance(form, str) else None
+
+
+_ONE_OR_MORE, _MINUTES, _SECONDS, _SWITCH = (
+    "a whole number from 1", "a number of minutes up to 1440", "a number of seconds from 60", "true or false"
+)  # fmt: skip
+_BLOCK = "Block_Multiple_Failed_Logins_"
+_FACTOR = "Accounts_TwoFactorAuthentication_"
+MAPPED: Mapping[str, Mapped] = {
+    f"{_BLOCK}Attempts_Until_Block_by_User": Mapped("limits.account_5_minutes", _ONE_OR_MORE),
+    f"{_BLOCK}Time_To_Unblock_By_User_In_Minutes": Mapped("limits.account_minutes", _MINUTES),
+    f"{_BLOCK}Attempts_Until_Block_By_Ip": Mapped("limits.network_5_minutes", _ONE_OR_MORE),
+    f"{_BLOCK}Time_To_Unblock_By_Ip_In_Minutes": Mapped("limits.network_minutes", _MINUTES),
+    f"{_FACTOR}Max_Invalid_Email_Code_Attempts": Mapped("limits.codes_per_attempt", _ONE_OR_MORE),
+    f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
+    f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
+    f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
+    "Accounts_RegistrationForm": Mapped("accounts.registration", "Disabled or Public", _FORMS.__getitem__, _word),
+    "Accounts_PasswordReset": Mapped("accounts.password_reset", _SWITCH, mailed=True),
+}
+"""Settings that administrators read and change at run time (contract sections 7.1, 8 and 10)."""
+
+_FIXED: Mapping[str, Shown] = {
+    "API_Gitlab_URL": "",
+    "Accounts_EmailOrUsernamePlaceholder": "",
+    "Accounts_EmailVerification": False,
+    "Accounts_Iframe_api_method": "POST",
+    "Accounts_Iframe_api_url": "",
+    "Accounts_ManuallyApproveNewUsers": False,
+    "Accounts_PasswordPlaceholder": "",
+    "Accounts_RegistrationForm_LinkReplacementText": "",
+    "Accounts_ShowFormLogin": True,
+    f"{_FACTOR}By_Email_Auto_Opt_In": False,
+    f"{_FACTOR}By_TOTP_Enabled": True,
+    f"{_FACTOR}Enabled": True,
+    f"{_FACTOR}Enforce_Password_Fallback": True,
+    f"{_FACTOR}MaxDelta": 1,
+    "Accounts_iframe_enabled": False,
+    "Accounts_twoFactorAuthentication_email_available_for_OAuth_users": False,
+    f"{_BLOCK}By_Ip": True,
+    f"{_BLOCK}By_User": True,
+    f"{_BLOCK}Enabled": True,
+    f"{_BLOCK}Ip_Whitelist": "",
+    f"{_BLOCK}Notify_Failed": False,
+    "CAS_enabled": False,
+    "CAS_login_url": "",
+    "Site_Name": "Dragoman",
+}
+"""What cannot be changed here, as it is."""
+
+
+async def public(call: Call, query: SettingsQuery) -> PublicSettings:
+    """Return a page of what a sign-in screen reads (contract section 6.2), by name."""
+    values = await _every(call, await call.core.settings.in_force())
+    return _page({name: value for name, value in values.items() if not name.startswith(_BLOCK)}, query)
+
+
+async def every(call: Call, query: SettingsQuery) -> PublicSettings:
+    """Return a page of all settings that there are, by name. Raises NotAllowed: for administrators."""
+    return _page(await _every(call, await call.core.settings.shown_to(call.signed_in)), query)
+
+
+async def one(call: Call, name: str) -> Setting:
+    """Return one setting. Raises NotAllowed, SettingRefused for a name that there is not."""
+    values = await _every(call, await call.core.settings.shown_to(call.signed_in))
+    if name not in values:
+        raise SettingRefused(name, "there is no such setting")
+    return Setting(name, values[name])
+
+
+async def change(call: Call, name: str, value: Any) -> None:
+    """Change a setting that is one of the core's; say yes to what is so already.
+
+    Raises NotAllowed, SettingRefused in this wire's own units.
+    """
+    settings, mapped = call.core.settings, MAPPED.get(name)
+    if mapped is None:
+        shown = await one(call, name)
+        if (type(value), value) != (type(shown.value), shown.value):
+            raise SettingRefused(name, "it is not changed here")
+        return
+    try:
+        await settings.set(mapped.core, mapped.take(value), call.signed_in, client=call.client)
+    except SettingRefused:
+        loosest = mapped.show(settings.floor(mapped.core))
+        why = f"it takes {mapped.wanted}, no looser than {_text(loosest)}, which the configuration file says"
+        raise SettingRefused(name, why) from None
+
+
+async def _every(call: Call, in_force: Mapping[str, Any]) -> Mapping[str, Shown]:
+    mails = (await call.core.settings.current()).mail.enabled
+    mapped = {
+        name: each.show(in_force[each.core]) if mails or not each.mailed else False for name, each in MAPPED.items()
+    }
+    house = await call.core.accounts.default_organization()
+    here: dict[str, Shown] = {"LDAP_Enable": call.config(Config).directory, "Site_Url": site_of(call)}
+    return {**_FIXED, **mapped, **here, "uniqueID": _unique_id(house)}
+
+
+def _page(values: Mapping[str, Shown], query: SettingsQuery) -> PublicSettings:
+    wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
+    found = [Setting(name, values[name]) for name in sorted(wanted)]
+    page = tuple(found[query.offset :][: query.count or None])
+    return PublicSettings(page, len(page), query.offset, len(found), True)
+
+
+def _text(value: Shown) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@lru_cache(maxsize=16)
+def _unique_id(house: Id) -> str:
+    """Return an id of this installation that tells nothing else; made from its first organization's id."""
+    return hashlib.sha256(b"rocketchat uniqueID" + house).hexdigest()[:17]
