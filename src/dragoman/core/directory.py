@@ -89,6 +89,8 @@ class Consultation:
         self._clock = clock
         self._people = people
         self._seconds: deque[float] = deque([_FIRST_GUESS], maxlen=_REMEMBERED)
+        self._down = False
+        """Whether it gave no answer when it was asked last."""
         self._rests_until = 0.0
         self._asking: Counter[object] = Counter()
 
@@ -110,7 +112,7 @@ class Consultation:
         """
         linked = asked.linked is not None
         if not linked and not await self._concerns(asked):
-            return Verdict(asked.failure)
+            return Verdict(asked.failure, seconds=await self._look_again() if asked.failure else 0.0)
         if self._port is None:
             return Verdict("no_directory")
         if asked.password.plain is None:
@@ -135,7 +137,8 @@ class Consultation:
     def veiled(self, refusal: Refusal) -> Refusal:
         """Return what a wrong password is told while the directory is down: the same for every name."""
         told = isinstance(refusal, (refusals.WrongPassword, refusals.UnknownAccount, refusals.NoPasswordSet))
-        return refusals.Unavailable(REST_SECONDS) if told and self._silent else refusal
+        silent = self._down and self.rules.fallback == "never"
+        return refusals.Unavailable(REST_SECONDS) if told and silent else refusal
 
     # ------------------------------------------------------------ asking
 
@@ -151,12 +154,14 @@ class Consultation:
         if password is None:
             return Verdict(asked.failure)
         try:
-            if began < self._rests_until:
+            if self._down and not self._due():
                 raise DirectoryUnreachable("it gave no answer a moment ago")
             entry = await port.prove(name, password, id=asked.linked or "")
         except NoSuchEntry:
+            self._down = False
             return Verdict("not_in_directory" if linked else asked.failure, seconds=self._since(began), stale=linked)
         except PasswordRefused as no:
+            self._down = False
             self._seconds.append(self._since(began))
             own = linked and no.id == asked.linked
             return Verdict(
@@ -167,26 +172,51 @@ class Consultation:
             raise refusals.Busy(1) from None
         except DirectoryUnreachable as why:
             return self._unreachable(asked, why, began)
+        self._down = False
         self._seconds.append(self._since(began))
-        self._rests_until = 0.0
         if asked.typed is None and entry.id != asked.linked:
             return Verdict("wrong_password", seconds=self._since(began))
         return Verdict(entry=entry, seconds=self._since(began))
 
     def _unreachable(self, asked: Question, why: DirectoryUnreachable, began: float) -> Verdict:
-        if began >= self._rests_until:
-            self._rests_until = self._clock.monotonic() + REST_SECONDS
-            log.warning("directory out of reach", reason=str(why), rests_seconds=REST_SECONDS)
+        self._rest(why, began)
         if self.rules.fallback == "unreachable":
             missing = asked.linked is not None and asked.failure != ""
             return Verdict("wrong_password" if missing else asked.failure, seconds=self._since(began))
         local = asked.account is not None and asked.linked is None
         return Verdict(asked.failure or "no_directory", seconds=self._since(began), unavailable=not local)
 
-    @property
-    def _silent(self) -> bool:
-        resting = self._clock.monotonic() < self._rests_until
-        return self._port is not None and self.rules.fallback == "never" and resting
+    def _due(self) -> bool:
+        """Tell whether a directory that is down is to be tried again, and let the caller be the only one who does."""
+        now = self._clock.monotonic()
+        if now < self._rests_until:
+            return False
+        self._rests_until = now + REST_SECONDS
+        return True
+
+    def _rest(self, why: DirectoryUnreachable, began: float) -> None:
+        if not self._down:
+            log.warning("directory out of reach", reason=str(why), rests_seconds=REST_SECONDS)
+        if not self._down or began >= self._rests_until - REST_SECONDS:
+            self._rests_until = self._clock.monotonic() + REST_SECONDS
+        self._down = True
+
+    async def _look_again(self) -> float:
+        """Try a directory that is down once it has rested, and return how long that took.
+
+        Whoever is not asked about does it like everybody else: else the time would tell whose account is local.
+        """
+        if self._port is None or not self._down or not self._due():
+            return 0.0
+        began = self._clock.monotonic()
+        try:
+            await self._port.reach()
+            self._down = False
+        except DirectoryUnreachable as why:
+            self._rest(why, began)
+        except DirectoryBusy:
+            pass
+        return self._since(began)
 
     def _since(self, began: float) -> float:
         return self._clock.monotonic() - began
