@@ -166,7 +166,7 @@ async def test_codes_by_mail_are_told_as_a_factor_that_came_and_went(house: Hous
     house.clock.move(1)
     await house.core.factors.disable_email(await house.core.accounts.named("ada"))
     assert [(one.kind, one.values["factor"]) for one in await house.letters() if one.kind.startswith("factor")] == [
-        ("factor_added", "email_code"), ("factor_removed", "email_code"),
+        ("factor_added", "email"), ("factor_removed", "email"),
     ]  # fmt: skip
 
 

@@ -15,9 +15,6 @@ from dragoman.model import SECOND_FACTORS, Account, Client, Id, Millis, Secret, 
 from dragoman.storage import accounts, attempts, codes, credentials, sessions
 from dragoman.storage.engine import Tx
 
-LETTER_WORDS = {"totp": "totp", "email": "email_code"}
-"""What letters call a factor, to say it in the reader's language."""
-
 
 class Enrolled(Struct, frozen=True):
     """What the owner must be shown once."""
@@ -91,7 +88,7 @@ class Factors:
         drawn = recovery_codes.draw(t.random)
         sealed = credentials.seal(t.sealer, account.id, "email", b"")
         macs = recovery_codes.macs(t.sealer, account.id, drawn)
-        notice = await self._notices.draft("factor_added", await t.people.of(account), factor=LETTER_WORDS["email"])
+        notice = await self._notices.draft("factor_added", await t.people.of(account), factor="email")
 
         async def fn(tx: Tx) -> bool | Refusal:
             person = await accounts.person(tx, account)
@@ -126,9 +123,7 @@ class Factors:
 
     async def _disable(self, account: Account, factor: str) -> None:
         now = self._t.clock.now()
-        notice = await self._notices.draft(
-            "factor_removed", await self._t.people.of(account), factor=LETTER_WORDS[factor]
-        )
+        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor)
 
         async def fn(tx: Tx) -> bool:
             if not await credentials.drop(tx, account.id, factor):
