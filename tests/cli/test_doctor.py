@@ -84,6 +84,7 @@ OF_SETTINGS: list[tuple[dict[str, str], str, str, str, dict[str, str]]] = [
     (SMTP, "note", "accounts.email_codes", "mailbox", SMTP | {"DRAGOMAN_ACCOUNTS_EMAIL_CODES": "false"}),
     ({"DRAGOMAN_ACCOUNTS_PASSWORD_RESET": "false"}, "note", "accounts.password_reset", "cannot be reset", {}),
     ({}, "note", "accounts.conceal", "tells at sign-in", {"DRAGOMAN_ACCOUNTS_CONCEAL": "true"}),
+    (SMTP, "note", "accounts.conceal", "confirmation mail", SMTP | {"DRAGOMAN_ACCOUNTS_CONCEAL": "true"}),
     ({}, "note", "dialects.rocketchat.digest", "digests", {"DRAGOMAN_DIALECTS_ROCKETCHAT_DIGEST": "never"}),
     ({}, "note", "dialects.rocketchat", "twice", {"DRAGOMAN_DIALECTS_ROCKETCHAT_ENABLED": "false"}),
     ({"DRAGOMAN_PASSWORDS_PASSES": "1"}, "warning", "passwords.memory_kib, passwords.passes", "cheaper",

@@ -230,6 +230,8 @@ async def test_no_operation_yields_a_session_without_the_code(house: House, by_m
     if by_mail:
         await house.enrol_email(ada)
     known: dict[str, Any] = {
+        "token": await house.ticket("verify", ada), "old-password": PASSWORD, "new-password": "another long secret",
+        "verify-token": await house.ticket("verify", ada, door=house.core.doors["probe"]),
         "user": EMAIL, "username": "ada", "email": EMAIL, "password": PASSWORD, "ldap": True, "ldap_pass": PASSWORD,
         "ldap_options": {}, "code": totp.wrong(), "resume": "x" * 43,
         "totp": {"login": {"user": {"email": EMAIL}, "password": PASSWORD}, "code": totp.wrong()},
@@ -241,7 +243,7 @@ async def test_no_operation_yields_a_session_without_the_code(house: House, by_m
     tried = bodies(house, known)
     assert {path for _, path, _ in tried} >= {
         "/api/v1/login", "/api/auth/user/sign-in", "/api/auth/user/verify-challenge",
-        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login",
+        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login", "/user/verify-email",
         "/api/v1/users.2fa.sendEmailCode",
     }  # fmt: skip
     for number, (method, path, body) in enumerate(tried):

@@ -15,7 +15,7 @@ import httpx2
 import pyotp
 
 from dragoman.app import core_over, gateway, mounts, open_doors
-from dragoman.core import Core
+from dragoman.core import Core, identifiers
 from dragoman.core.accounts import NewAccount
 from dragoman.core.doors import Door
 from dragoman.core.ports import Letter, SystemRandom
@@ -127,7 +127,8 @@ class House:
     async def ticket(self, purpose: Purpose, person: Person, about: str = "", door: Door | None = None) -> str:
         """Return the token of a ticket put as a letter would bring it. `about` is the account's address by default."""
         tickets = self.core.recovery._t.tickets
-        draft = tickets.draft(purpose, person.account.id, about=about or person.email or "", door=door)
+        about = about or identifiers.fold("email", person.email or "")
+        draft = tickets.draft(purpose, person.account.id, about=about, door=door)
 
         async def fn(tx: Tx) -> None:
             await tickets.put(tx, draft)

@@ -80,6 +80,10 @@ def words(refusal: Any) -> str:
             return "nobody else is an active administrator; make one with `dragoman account set-role ACCOUNT admin`"
         case refusals.NotActive(status="deleted"):
             return "the account is deleted; `dragoman account restore` brings it back"
+        case refusals.NotOffered():
+            return "this installation sends no mail; set mail.transport"
+        case refusals.NotActive():
+            return f"the account is {refusal.status}, so no link would do anything"
         case refusals.NotEnrolled():
             return "the factor is not enrolled"
     return str(refusal)

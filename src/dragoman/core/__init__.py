@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dragoman.core.accounts import Accounts
+from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
@@ -69,6 +70,7 @@ class Core:
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools, self.signin)
         self.life = Life(self._tools)
+        self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self._swept_at = 0

@@ -31,6 +31,9 @@ class Door(Struct, frozen=True):
     signed limited token that names the attempt (decision 4)."""
     ticket: Signed | None = None
     """The form of a mailed verification token where the contract names one; None for 43 random characters."""
+    mixed_password: bool = False
+    """Whether a new password needs an upper-case letter, a lower-case one and a digit beside the policy of all doors,
+    since the contract says so (decision 26)."""
     idle: int | None = None
     absolute: int | None = None
     cap: int = 50

@@ -222,7 +222,7 @@ class BadIdentifier(Refusal):
 
 
 class WeakPassword(Refusal):
-    """The new password breaks the policy; `reason` is too_short, too_long or common (decision 26)."""
+    """The new password breaks the policy; `reason` is too_short, too_long, too_plain or common (decision 26)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the password is {reason.replace('_', ' ')}")

@@ -10,6 +10,10 @@ from dragoman.storage.engine import Reader, Statement, Tx
 _COLUMNS = "id, hash, purpose, account, about, created_at, ends_at, used_at"
 _FIND = Statement(f"select {_COLUMNS} from ticket where hash = :hash")
 _BY_ID = Statement(f"select {_COLUMNS} from ticket where id = :id")
+_NEWEST_LIVE = Statement(
+    """select id from ticket where account = :account and purpose = :purpose and used_at is null and ends_at > :now
+       order by created_at desc, id limit 1"""
+)
 _INSERT = Statement(
     """insert into ticket(id, hash, purpose, account, about, created_at, ends_at)
        values (:id, :hash, :purpose, :account, :about, :now, :ends_at)"""
@@ -58,6 +62,12 @@ async def by_id(db: Reader, id: bytes) -> Ticket | None:
     """Return the ticket of this id, used and dead ones included."""
     row = await db.one(_BY_ID, id=id)
     return Ticket(*row) if row else None
+
+
+async def newest_live(db: Reader, account: Id, purpose: str, now: Millis) -> bytes | None:
+    """Return the id of the account's newest ticket of a purpose that is still good, or None."""
+    row = await db.one(_NEWEST_LIVE, account=account, purpose=purpose, now=now)
+    return row[0] if row else None
 
 
 async def insert(tx: Tx, ticket: Ticket, keep: int) -> None:

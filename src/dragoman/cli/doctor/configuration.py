@@ -98,6 +98,16 @@ def _of_dialects(settings: Settings) -> list[Finding]:
                     "set accounts.conceal = true",
                 )
             )
+        if dialect.name == "rocketchat" and settings.mail.transport != "off" and not settings.accounts.conceal:
+            found.append(
+                Finding(
+                    "note",
+                    "accounts.conceal",
+                    f"{dialect.title} tells whoever asks for a confirmation mail that nobody has the address"
+                    " (its contract; ten answers an hour and network)",
+                    "set accounts.conceal = true",
+                )
+            )
         if door is not None and door.repeats_step:
             found.append(
                 Finding(

@@ -18,6 +18,7 @@ from dragoman.model import Account, Millis, Pending, Person
 ADDRESS = r"^[ \t\r\n\f\v]*[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+[ \t\r\n\f\v]*$"
 """One @ with something on both sides: as strict as the core is, no stricter (decision 15)."""
 CODE_DIGITS = 6
+ACCESS_TOKEN_DOTS = 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FACTORS = {"totp": "totp", "email": "email", "recovery": "totp"}
@@ -32,6 +33,26 @@ class SignIn(Struct, frozen=True):
 
     email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)]
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class ResetPassword(Struct, frozen=True):
+    """Whom a reset link is for, typed as at the sign-in."""
+
+    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)]
+
+
+class VerifyToken(Struct, frozen=True):
+    """The token of a mailed link, with the new password or without; `secret` is another name for `token`."""
+
+    other_names: ClassVar[dict[str, str]] = {"secret": "token"}
+
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+
+    @property
+    def is_access_token(self) -> bool:
+        """Whether the value has the four dots of an access token (section 4.1, number 5, second reading)."""
+        return self.token.count(".") == ACCESS_TOKEN_DOTS
 
 
 class VerifyChallenge(Struct, frozen=True, rename="camel"):
@@ -106,6 +127,30 @@ class MfaRequired(Struct, frozen=True):
 
     message: str
     data: Challenge
+
+
+class Done(Struct, frozen=True):
+    """The answer to what has nothing to show but its message."""
+
+    message: str
+
+
+EMAIL_SENT = Done("EMAIL_WITH_RESET_LINK_SENT")
+PASSWORD_UPDATED = Done("PASSWORD_HAS_BEEN_UPDATED")
+
+
+class Whose(Struct, frozen=True, rename="camel"):
+    """Whose a token is."""
+
+    user_id: str
+    """The appWriteId, as in all of the sign-in calls."""
+
+
+class TokenIsValid(Struct, frozen=True):
+    """The answer to a token that is good and stays so."""
+
+    message: str
+    data: Whose
 
 
 class ProfileUser(Struct, frozen=True, rename="camel"):
@@ -187,6 +232,11 @@ def mfa_required(pending: Pending) -> MfaRequired:
             expires_at=instant(pending.ends_at),
         ),
     )
+
+
+def token_is_valid(person: Person) -> TokenIsValid:
+    """Show whose a good token is."""
+    return TokenIsValid("TOKEN_IS_VALID", Whose(person.aliases["pocketm8"]))
 
 
 def profile(person: Person, *, chat: bool) -> Profile:

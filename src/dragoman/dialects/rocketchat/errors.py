@@ -60,6 +60,7 @@ NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be l
 _SETTING = "error-invalid-setting-value"
 _FORBIDDEN = failure(403, "unauthorized")
 _NOT_FOUND = failure(400, "User not found.")
+_NOT_OFFERED = failure(400, "Not allowed", "error-not-allowed")
 _PROOF_WANTED = failure(
     400, "TOTP Required", "totp-required", Why(method="password", code_generated=False, available_methods=())
 )
@@ -68,6 +69,12 @@ _PROOF_WANTED = failure(
 def _not_signed_in(_: Refusal, call: Call) -> Answer:
     """Tell a bad token in the body of an open operation, which is a login, from one in the headers of another."""
     return UNAUTHORIZED if call.operation is not None and call.operation.access == "open" else NOT_SIGNED_IN
+
+
+def _not_offered(_: Refusal, call: Call) -> Answer:
+    """Say in the original's words that no password is reset by mail here (contract section 8.3)."""
+    resets = call.operation is not None and call.operation.path == "/api/v1/users.forgotPassword"
+    return failure(400, "Password reset is not enabled") if resets else _NOT_OFFERED
 
 
 def _wrong_code(refusal: refusals.WrongCode, _: Call) -> Answer:
@@ -138,7 +145,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.TicketExpired: failure(404, "Token expired or invalid", "error-invalid-token"),
     refusals.PasswordNeeded: failure(400, "A password is required", "error-password-required"),
     refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
-    refusals.NotOffered: failure(400, "Not allowed", "error-not-allowed"),
+    refusals.NotOffered: _not_offered,
     refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
     refusals.SettingRefused: _setting_refused,
     refusals.LastAdministrator: failure(

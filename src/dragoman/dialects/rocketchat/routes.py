@@ -1,11 +1,14 @@
-"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 7)."""
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 7).
+
+The calls about mailed links are in `mailed`.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import errors, forms, public, settings, wire
+from dragoman.dialects.rocketchat import errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -163,4 +166,5 @@ OPERATIONS = (
     settings_all,
     setting,
     change_setting,
+    *mailed.OPERATIONS,
 )

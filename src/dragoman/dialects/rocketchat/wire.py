@@ -69,6 +69,18 @@ class Login(Forms):
     totp: Totp | UnsetType | None = UNSET
 
 
+class ByAddress(Struct):
+    """Whom a mail is for. Any text is taken: malformed addresses are unknown ones (contract section 8.3)."""
+
+    email: str
+
+
+class MailedToken(Struct):
+    """The token of a mailed link."""
+
+    token: str
+
+
 class CodeWanted(Struct, rename="camel"):
     """Who wants a code by mail."""
 
@@ -268,6 +280,7 @@ _SERVICES = {
     for exists, totp, email in product((True, False), repeat=3)
 }  # fmt: skip
 LOGGED_OUT = LoggedOut("success", Message("You've been logged out!"), True)
+DONE = Done(True)
 
 
 @lru_cache(maxsize=4096)
