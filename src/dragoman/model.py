@@ -123,8 +123,8 @@ class Person(Struct, frozen=True):
 
     @property
     def phone(self) -> str | None:
-        """The phone number in E.164 form, or None."""
-        return next((i.shown for i in self.identifiers if i.kind == "phone"), None)
+        """The phone number in E.164 form, or None. One that was replaced is none: it is kept to be brought back."""
+        return next((i.shown for i in self.identifiers if i.kind == "phone" and i.primary), None)
 
     @property
     def has_second_factor(self) -> bool:

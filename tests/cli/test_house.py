@@ -22,6 +22,7 @@ COMMANDS = (
     *(("account", word) for word in ("deactivate", "suspend", "activate", "restore", "erase", "export")),
     ("account", "set-role"), ("account", "set-language"),
     ("account", "totp", "enable"), ("account", "totp", "disable"), ("session", "list"), ("session", "end"), ("events",),
+    ("worker",), ("outbox", "list"), ("outbox", "retry"), ("outbox", "drop"), ("mail", "test"),
     ("keys", "list"), ("keys", "rotate"), ("doctor",), ("migrate",), ("config", "show"), ("config", "check"),
     ("config", "set"), ("config", "unset"),
 )  # fmt: skip

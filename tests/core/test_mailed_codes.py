@@ -511,7 +511,7 @@ async def test_a_request_writes_alike_for_everybody_and_sends_to_the_enrolled_on
     await house.add(email="bob@example.com", username="bob", verified=True)
     carol = await house.add(email="carol@example.com", username="carol", verified=True)
     await house.enrol_email(carol)
-    await house.core.accounts.set_status(carol.account, "suspended")
+    await house.core.life.suspend(carol.account)
     written = []
     for number, name in enumerate(
         ["ada", "bob", "carol", "nobody", "nobody@example.com", "x" * 5000, "nul\x00@\ud800"]

@@ -33,6 +33,7 @@ HOT = [s for s in PORTABLE if s.hot]
 ORGANIZATION, ACCOUNT, OTHER, FRESH, SESSION, ENDED = (bytes([n]) * 16 for n in range(1, 7))
 HASH = b"h" * 32
 TICKET = b"t" * 16
+LEASE = b"l" * 16
 NOW = 1_800_000_000_000
 
 VALUES: dict[str, Any] = {
@@ -42,11 +43,12 @@ VALUES: dict[str, Any] = {
     "code": "123456", "confirmed": 0,
     "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "deleted_from": "active",
     "detail": "{}", "device": None, "dies_at": NOW,
-    "display_name": "Ada", "door": "probe", "channel": "mail",
+    "display_name": "Ada", "door": "probe", "channel": "mail", "due_at": 5, "fault": "RCPT: 451",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
-    "language": "de", "lapses_at": NOW, "last_name": "Example", "limit": 10,
+    "language": "de", "lapses_at": NOW, "last_name": "Example", "lease": LEASE, "limit": 10,
+    "until": NOW + 1000,
     "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
     "old": b"sealed", "organization": ORGANIZATION,
@@ -65,6 +67,7 @@ OTHERWISE: dict[tuple[str, str], Any] = {
     ("dragoman.storage.erasure", "id"): OTHER,
     ("dragoman.storage.held", "after"): b"",
     ("dragoman.storage.tickets", "id"): TICKET,
+    ("dragoman.storage.outbox", "id"): TICKET,
     ("dragoman.storage.accounts", "now"): NOW,
     ("dragoman.storage.keys", "id"): 99,
     ("dragoman.storage.keys", "before"): NOW,
@@ -86,7 +89,7 @@ def arguments(statement: Statement) -> dict[str, Any]:
             chosen["id"] = ACCOUNT
     elif " identifier(" in statement.sql or " alias(" in statement.sql:
         chosen.update({k: "fresh" for k in ("folded", "value", "system") if k in chosen})
-    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "recovery_code", "ticket")):
+    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "outbox", "recovery_code", "ticket")):
         chosen.update({k: b"f" * 32 for k in ("handle", "hash", "mac") if k in chosen})
         chosen.update({k: FRESH for k in ("id",) if k in chosen})
     return chosen
@@ -126,8 +129,10 @@ SEED = [
         " values (:t, :hash, 'reset', :a, 'ada@example.com', 5, :later)",
         "insert into code(account, purpose, door, mac, about, created_at, ends_at)"
         " values (:a, 'reset', '', :hash, 'ada@example.com', 5, :later)",
-        "insert into outbox(id, channel, kind, account, sealed, created_at, due_at)"
-        " values (:t, 'mail', 'reset', :a, :sealed, 5, 5)",
+        "insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at, lease)"
+        " values (:t, 'mail', 'reset', :a, :sealed, 5, 5, 9, :lease)",
+        "insert into outbox(id, channel, kind, account, sealed, created_at, fault, dead_at)"
+        " values (:s, 'mail', 'reset', :a, :sealed, 4, 'RCPT: 550', 5)",
         "insert into setting(name, value, updated_at, changed_by) values ('ada', '20', 5, :b)",
         "insert into sequence(name, next) values ('ada', 7)",
         "insert into meta(name, value) values ('set_up', '1')",
@@ -135,7 +140,7 @@ SEED = [
 ]
 SEEDED = {
     "t": TICKET, "o": ORGANIZATION, "a": ACCOUNT, "b": OTHER, "s": SESSION, "e": ENDED, "hash": HASH,
-    "sealed": b"sealed", "later": NOW + 5000,
+    "sealed": b"sealed", "later": NOW + 5000, "lease": LEASE,
 }  # fmt: skip
 
 

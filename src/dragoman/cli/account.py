@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dragoman.core import Core
-    from dragoman.model import Account, Person
+    from dragoman.model import Account, Identifier, Person
+
+UNDATED = 1 << 53
+"""A lapse from here on has no date yet: it follows when the address that took the place is verified."""
 
 
 @click.group(short_help="Add, show and change accounts.")
@@ -102,14 +105,19 @@ def show(account: str, as_json: bool) -> None:
     """Show everything about one account but its secrets."""
     from dragoman.cli.running import with_core
 
-    async def work(core: Core) -> tuple[Person, int, str | None]:
+    async def work(core: Core) -> tuple[Person, int, str | None, dict[str, int | None]]:
         found = await core.accounts.named(account)
         sessions = len(await core.sessions.list_own(found.id))
-        return await core.accounts.person(found), sessions, await core.accounts.language(found)
+        lapses = {one.shown: one.lapses_at for one in await core.addresses.held(found)}
+        return await core.accounts.person(found), sessions, await core.accounts.language(found), lapses
 
-    person, sessions, language = with_core(work)
+    person, sessions, language, lapses = with_core(work)
     if as_json:
-        print_json(described(person) | {"sessions": sessions, "language": language})
+        shown = described(person) | {"sessions": sessions, "language": language}
+        for one in shown["identifiers"]:
+            at = lapses.get(one["value"])
+            one["lapsesAt"] = stamp(at) if at is not None and at < UNDATED else None
+        print_json(shown)
         return
     held = person.account
     facts(
@@ -117,7 +125,7 @@ def show(account: str, as_json: bool) -> None:
             ("id", _uuid(held.id)),
             ("username", person.username),
             ("name", person.name),
-            *((i.kind, f"{i.shown} ({i.state})") for i in person.identifiers if i.kind != "username"),
+            *((i.kind, _reached(i, lapses.get(i.shown))) for i in person.identifiers if i.kind != "username"),
             *((f"{system} alias", value) for system, value in person.aliases.items()),
             ("kind", held.kind),
             ("role", _role(held)),
@@ -148,6 +156,49 @@ def rename(account: str, username: str) -> None:
 
     with_core(work)
     say(f"{account} has the username {username}")
+
+
+@account.command("set-email")
+@where_options
+@click.argument("account")
+@click.argument("address")
+@click.option("--verified", is_flag=True, help="The address counts as verified.")
+def set_email(account: str, address: str, verified: bool) -> None:
+    """Change the e-mail address on behalf of the owner. Ends every client session of the account.
+
+    It is in force at once. A proved address before it stays for 7 days, and its owner is told how to undo the change.
+    """
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> Person:
+        found = await core.accounts.named(account)
+        return await core.addresses.change_email(found, address, state="verified" if verified else "vouched")
+
+    say(f"{account} has the e-mail address {with_core(work).email}")
+
+
+@account.command("set-phone")
+@where_options
+@click.argument("account")
+@click.argument("number", required=False)
+@click.option("--none", "none", is_flag=True, help="Let the account have no phone number.")
+def set_phone(account: str, number: str | None, none: bool) -> None:
+    """Change the phone number on behalf of the owner; NUMBER is in E.164 form, +14155550100.
+
+    A proved number before it is kept for 7 days, and the owner is told by mail how to undo the change.
+    """
+    from dragoman.cli.running import with_core
+
+    if (number is None) is not none:
+        raise click.UsageError("give a number, or --none")
+
+    async def work(core: Core) -> Person:
+        found = await core.accounts.named(account)
+        if number is None:
+            return await core.addresses.remove_phone(found)
+        return await core.addresses.change_phone(found, number, state="vouched")
+
+    say(f"{account} has the phone number {with_core(work).phone or '-'}")
 
 
 @account.command("set-password")
@@ -358,6 +409,13 @@ async def _all(core: Core) -> AsyncIterator[Account]:
         for found in page:
             yield found
         last = page[-1].id
+
+
+def _reached(one: Identifier, lapses_at: int | None) -> str:
+    if lapses_at is None:
+        return f"{one.shown} ({one.state})"
+    lapse = when(lapses_at) if lapses_at < UNDATED else "once the new one is verified"
+    return f"{one.shown} ({one.state}, lapses {lapse})"
 
 
 def _role(account: Account) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dragoman.cli.given import fail, settings_given
@@ -41,6 +41,22 @@ def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
         if refusal is None:
             raise
         fail(f"the database takes no calls at the moment: {broken}")
+
+
+def run_for_long(work: Coroutine[Any, Any, None]) -> None:
+    """Run what goes on until it is told to stop, on the fast loop. Raises app.NotReady when the database is away."""
+    import uvloop
+
+    from dragoman import app
+    from dragoman.core.refusals import of_storage
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except Exception as broken:
+        if of_storage(broken) is None:
+            raise
+        raise app.NotReady(f"the database takes no calls: {broken}") from None
 
 
 def words(refusal: Any) -> str:

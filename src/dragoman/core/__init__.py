@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dragoman.core.accounts import Accounts
+from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
@@ -19,6 +20,7 @@ from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
+from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random
 from dragoman.core.recovery import Recovery
@@ -68,7 +70,9 @@ class Core:
         self.sessions = Sessions(self._tools)
         self.accounts = Accounts(self._tools, self.signin)
         self.life = Life(self._tools)
+        self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
+        self.outbox = Outbox(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 

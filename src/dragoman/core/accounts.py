@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -67,6 +68,7 @@ class Accounts:
     def __init__(self, tools: Tools, signin: SignIn) -> None:
         self._t = tools
         self._signin = signin
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ finding
 
@@ -278,7 +280,7 @@ class Accounts:
         policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
         sealed = await self._hashed(account.id, new)
-        notice = await t.letters.draft("password_changed", person, None, address=client.address)
+        notice = await self._notices.draft("password_changed", person, address=client.address)
         now = t.clock.now()
 
         async def fn(tx: Tx) -> bool:
@@ -294,7 +296,7 @@ class Accounts:
             await events.record(
                 tx, "password_set", now, client=client, account=account.id, session=caller.session.id, by="owner"
             )
-            await t.letters.put(tx, now, notice)
+            await self._notices.put(tx, notice, now)
             return True
 
         if not await t.db.transaction(fn):
@@ -307,12 +309,12 @@ class Accounts:
 
         `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
         """
+        person = await self.person(account)
         if not allow_weak:
-            person = await self.person(account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
-        now = self._t.clock.now()
-        await self._store_password(account, await self._hashed(account.id, password), now, initial=initial)
+        sealed, notice = await self._hashed(account.id, password), await self._notices.draft("password_set", person)
+        await self._store_password(account, sealed, initial=initial, notice=notice)
 
     async def import_hash(self, account: Account, stored: str) -> None:
         """Set the password to a hash made elsewhere, `scheme:text` (see `credentials.hashes.recognise`).
@@ -321,9 +323,12 @@ class Accounts:
         """
         label = hashes.examine(stored).label
         sealed = credentials.seal(self._t.sealer, account.id, "password", stored.encode())
-        await self._store_password(account, (label, sealed), self._t.clock.now(), initial=False)
+        await self._store_password(account, (label, sealed), initial=False)
 
-    async def _store_password(self, account: Account, sealed: tuple[str, bytes], now: Millis, *, initial: bool) -> None:
+    async def _store_password(
+        self, account: Account, sealed: tuple[str, bytes], *, initial: bool, notice: Notice | None = None
+    ) -> None:
+        now = self._t.clock.now()
         dies_at = now + INITIAL_FOR if initial else None
 
         async def fn(tx: Tx) -> None:
@@ -335,6 +340,7 @@ class Accounts:
             await sessions.end_all(tx, account.id, "password_set", now)
             await counters.drop_marks(tx, account.id)
             await events.record(tx, "password_set", now, account=account.id, by="operator")
+            await self._notices.put(tx, notice, now)
 
         await self._t.db.transaction(fn)
 

@@ -8,6 +8,7 @@ from dragoman.core import events, refusals
 from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.doors import Door
 from dragoman.core.mailed_codes import MailedCodes
+from dragoman.core.notices import Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import SECOND_FACTORS, Account, Client, Id, Millis, Secret, Typed
@@ -30,6 +31,7 @@ class Factors:
 
     def __init__(self, tools: Tools, issuer: str) -> None:
         self._t = tools
+        self._notices = Notices(tools)
         self._issuer = issuer
         self._codes = MailedCodes(tools)
 
@@ -52,6 +54,7 @@ class Factors:
         drawn = recovery_codes.draw(t.random)
         sealed = credentials.seal(t.sealer, account.id, "totp", seed)
         macs = recovery_codes.macs(t.sealer, account.id, drawn)
+        notice = await self._notices.draft("factor_added", person, factor="totp")
 
         async def fn(tx: Tx) -> bool:
             if await credentials.find(tx, account.id, "totp") is not None:
@@ -60,6 +63,7 @@ class Factors:
             await credentials.put_recovery_codes(tx, account.id, macs)
             await _replaced(tx, account.id, "factor_enrolled", now)
             await events.record(tx, "factor_enrolled", now, account=account.id, factor="totp")
+            await self._notices.put(tx, notice, now)
             return True
 
         if not await t.db.transaction(fn):
@@ -84,6 +88,7 @@ class Factors:
         drawn = recovery_codes.draw(t.random)
         sealed = credentials.seal(t.sealer, account.id, "email", b"")
         macs = recovery_codes.macs(t.sealer, account.id, drawn)
+        notice = await self._notices.draft("factor_added", await t.people.of(account), factor="email")
 
         async def fn(tx: Tx) -> bool | Refusal:
             person = await accounts.person(tx, account)
@@ -97,6 +102,7 @@ class Factors:
                 await credentials.put_recovery_codes(tx, account.id, macs)
             await _replaced(tx, account.id, "factor_enrolled", now)
             await events.record(tx, "factor_enrolled", now, account=account.id, factor="email")
+            await self._notices.put(tx, notice, now)
             return fresh
 
         outcome = await t.db.transaction(fn)
@@ -117,6 +123,7 @@ class Factors:
 
     async def _disable(self, account: Account, factor: str) -> None:
         now = self._t.clock.now()
+        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor)
 
         async def fn(tx: Tx) -> bool:
             if not await credentials.drop(tx, account.id, factor):
@@ -125,6 +132,7 @@ class Factors:
                 await credentials.put_recovery_codes(tx, account.id, ())
             await _replaced(tx, account.id, "factor_removed", now)
             await events.record(tx, "factor_removed", now, account=account.id, factor=factor, by="operator")
+            await self._notices.put(tx, notice, now)
             return True
 
         if not await self._t.db.transaction(fn):

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from dragoman.core import events, export, refusals
 from dragoman.core.erasure import RETURN_DAYS, erase
 from dragoman.core.letters import ASKED_FOR
+from dragoman.core.notices import recipients
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Client, Id, Millis, Person, Status
+from dragoman.model import Account, Client, Id, Millis, Status
 from dragoman.storage import accounts, attempts, codes, counters, outbox, sessions, tickets
 from dragoman.storage.engine import Tx
 from dragoman.storage.outbox import Waiting
@@ -144,8 +145,8 @@ class Life:
             return []
         person = await self._t.people.of(await self._fresh(account))
         if kind == "account_deleted":
-            return [await self._t.letters.draft(kind, person, to, days=str(RETURN_DAYS)) for to in _told(person)]
-        return [await self._t.letters.draft(kind, person, to) for to in _told(person)]
+            return [await self._t.letters.draft(kind, person, to, days=str(RETURN_DAYS)) for to in recipients(person)]
+        return [await self._t.letters.draft(kind, person, to) for to in recipients(person)]
 
     async def _fresh(self, account: Account) -> Account:
         found = await accounts.by_id(self._t.db, account.id)
@@ -222,10 +223,6 @@ class Life:
 
         await self._t.db.transaction(fn)
         return await export.held(self._t.db, account.id, now)
-
-
-def _told(person: Person) -> list[str]:
-    return [one.shown for one in person.emails if one.shown == person.email or one.state != "claimed"]
 
 
 def _raise(refusal: Refusal | None) -> None:

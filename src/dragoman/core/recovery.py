@@ -17,10 +17,11 @@ from dragoman.core import events, identifiers, refusals
 from dragoman.core.credentials import hashes, policy
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Client, Id, Millis, Password, Person, uuid_text
+from dragoman.model import Account, Client, Id, IdentifierKind, Millis, Password, Person, uuid_text
 from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
@@ -35,12 +36,14 @@ SLOT_SECONDS = 0.05
 
 
 class Changed(Struct, frozen=True):
-    """What a ticket to undo an address change is about, as JSON in `Ticket.about`. Both are folded."""
+    """What a ticket to undo a change of an address is about, as JSON in `Ticket.about`; both addresses folded."""
 
-    kind: str
-    """`email` or `phone`."""
+    kind: IdentifierKind
     old: str
+    """What is to be primary again; empty where there was none."""
     new: str
+    since: Millis = 0
+    """What came then or later goes; 0 for when the ticket was made."""
 
 
 class Linked(Struct, frozen=True):
@@ -62,7 +65,7 @@ class Deed(Struct, frozen=True):
     now: Millis
     password: tuple[str, bytes] | None
     """Scheme and sealed hash of the new password."""
-    notices: tuple[Waiting | None, ...]
+    notice: Notice | None
 
 
 class _Asked(Struct, frozen=True):
@@ -82,6 +85,7 @@ class Recovery:
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ what is offered
 
@@ -185,10 +189,10 @@ class Recovery:
             raise refusals.BadTicket
         draft = t.tickets.redraft(before, door=door)
         letter = await self._letter(door.name, person, draft, held.shown)
-        destination = self._t.letters.destination(before.about)
+        to = t.letters.destination(before.about)
 
         async def fn(tx: Tx) -> int | None:
-            waiting = await t.limits.may_send(tx, destination, client, now, known=True)
+            waiting = await t.limits.may_send(tx, to, client, now, known=True)
             if waiting:
                 return waiting
             if not await t.tickets.renew(tx, before, draft):
@@ -363,10 +367,10 @@ class Recovery:
             stored_hash = await t.pool.make(password)
             label = hashes.examine(stored_hash).label
             sealed = (label, credentials.seal(t.sealer, account.id, "password", stored_hash.encode()))
-        notices: tuple[Waiting | None, ...] = ()
+        notice = None
         if purpose == "reset":
-            notices = (await t.letters.draft("password_reset", person, None, address=client.address),)
-        return Deed(ticket, account, client, t.clock.now(), sealed, notices)
+            notice = await self._notices.draft("password_reset", person, address=client.address)
+        return Deed(ticket, account, client, t.clock.now(), sealed, notice)
 
     async def _found(self, purpose: Purpose, presented: str, door: Door | None) -> tuple[Ticket, Account]:
         ticket = await self._t.tickets.find(purpose, presented, door)
@@ -390,13 +394,14 @@ class Recovery:
             return refusals.BadTicket()
         await accounts.mail_proved(tx, account.id, now)
         await events.record(tx, "link_used", now, client=deed.client, account=account.id, purpose=purpose)
-        await self._t.letters.put(tx, now, *deed.notices)
+        await self._notices.put(tx, deed.notice, now)
         return None
 
     async def _reset(self, tx: Tx, deed: Deed) -> bool:
         account, now = deed.account.id, deed.now
         if deed.password is None or not await self._prove(tx, deed):
             return False
+        await self._take_back(tx, deed)
         await self._put_password(tx, deed)
         await accounts.raise_epoch(tx, account, now)
         await attempts.drop_all(tx, account)
@@ -423,19 +428,23 @@ class Recovery:
         account, now = deed.account.id, deed.now
         about = msgspec.json.decode(deed.ticket.about, type=Changed)
         held = {one.folded: one for one in await stored.listed(tx, account) if one.kind == about.kind}
+        if about.old and about.old not in held:
+            return False
         if about.kind == "email":
-            old = held.get(about.old)
-            if old is None or not await stored.verify(tx, account, "email", about.old, now):
-                return False
-            await stored.make_primary(tx, account, "email", about.old)
+            await stored.verify(tx, account, "email", about.old, now)
             await accounts.raise_epoch(tx, account, now)
             await attempts.drop_all(tx, account)
             await codes.drop_all(tx, account)
-            await tickets.drop_all(tx, account)
+            # Not the links that undo: whoever came in between holds one, too, and must not void the owner's.
+            for purpose in ("reset", "verify", "magic", "invite"):
+                await tickets.drop(tx, account, purpose)
             await sessions.end_clients(tx, account, "change_undone", now)
+        if about.old:
+            await stored.make_primary(tx, account, about.kind, about.old)
         # Whatever came with the change or after it came by the same hand.
+        since = about.since or deed.ticket.created_at
         for one in held.values():
-            if one.folded != about.old and one.created_at >= deed.ticket.created_at:
+            if one.folded != about.old and one.created_at >= since:
                 await stored.remove(tx, account, one.kind, one.folded)
         return True
 
@@ -443,7 +452,7 @@ class Recovery:
         """Let the owner in: his network is known from now on; where networks are not known, every lane is opened."""
         account, client = deed.account.id, deed.client
         if client.network:
-            await counters.know_network(tx, account, client.network, deed.now)
+            await self._t.limits.opened(tx, client, account, deed.now)
         else:
             await counters.drop_of(tx, account)
         return True
@@ -458,6 +467,15 @@ class Recovery:
         if held.primary:
             await stored.let_superseded_lapse(tx, account, "email", now + OLD_STAYS_FOR)
         return True
+
+    async def _take_back(self, tx: Tx, deed: Deed) -> None:
+        """Undo a change of address that nobody proved yet: who resets by the address before does not use the new."""
+        account = deed.account.id
+        held = [one for one in await stored.listed(tx, account) if one.kind == "email"]
+        claimed = next((one for one in held if one.primary and not _proved(one)), None)
+        if claimed is not None and claimed.folded != deed.ticket.about:
+            await stored.make_primary(tx, account, "email", deed.ticket.about)
+            await stored.remove(tx, account, "email", claimed.folded)
 
     async def _put_password(self, tx: Tx, deed: Deed) -> None:
         if deed.password is None:

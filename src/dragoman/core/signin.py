@@ -21,6 +21,7 @@ from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
 from dragoman.core.limits import Lane, lane_of
 from dragoman.core.mailed_codes import MailedCodes, Way
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
@@ -110,6 +111,10 @@ class _Try(Struct, frozen=True):
     now: Millis = 0
     code: Code | None = None
     draft: _Draft = _NOTHING_DRAWN
+    arrival: Notice | None = None
+    """Tells the owner of a sign-in from an unknown network."""
+    closing: Notice | None = None
+    """Tells the owner that the lane takes no more codes."""
 
 
 class _Done(Struct, frozen=True):
@@ -138,6 +143,7 @@ class SignIn:
         self._t = tools
         self._recovery = recovery
         self._codes = MailedCodes(tools)
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -287,6 +293,7 @@ class SignIn:
         if judged.lane_wait:
             account = look.account.id if look.account else None
             self._t.tally.locked_out(look.lane.scope, door.name, client, account)
+            await self._notices.still_closed(look.lane, look.account, door.name)
             raise refusals.AccountLocked(judged.lane_wait)
 
     async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
@@ -354,10 +361,12 @@ class SignIn:
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
         conceals = (await self._t.policy()).conceal_accounts
         lane = None if reason == "needs_plain_password" else look.lane
+        closing = await self._notices.closing(look.lane, look.account, door.name)
 
         async def fn(tx: Tx) -> Refusal:
             judged = await limits.judge(tx, look.lane, client, look.subject, now)
             await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
+            await self._notices.closed(tx, closing, look.lane, now)
             await events.record(
                 tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
                 reason=reason, name=look.subject.hex()[-8:],
@@ -391,7 +400,14 @@ class SignIn:
             prepared = await second_factor.prepare(
                 t.db, t.sealer, account, door=door, code=code, client=began.client, now=now
             )
-        began = replace(began, now=now, code=prepared, draft=await self._draft(door, began.account, now))
+        arrival = await self._notices.arrival(began.account, began.lane, began.client)
+        closing = None
+        if prepared is not None and prepared.step is None:
+            closing = await self._notices.codes_closing(began.lane, began.account, door.name)
+        began = replace(
+            began, now=now, code=prepared, draft=await self._draft(door, began.account, now), arrival=arrival,
+            closing=closing,
+        )  # fmt: skip
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, refusals.TooManyCodes):
             t.tally.locked_out(f"{began.lane.scope}-codes", door.name, began.client, account)
@@ -453,6 +469,7 @@ class SignIn:
         limits, account, door, way, now = self._t.limits, person.account, began.door, began.draft.way, began.now
         waiting = await limits.judge_code(tx, began.lane, began.client, now)
         if waiting:
+            await self._notices.codes_closed(tx, began.closing, began.lane, now)
             return refusals.TooManyCodes(waiting, person, offers)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()
@@ -464,6 +481,7 @@ class SignIn:
                 await attempts.take(tx, began.attempt)
             return proof
         await limits.code_failed(tx, began.lane, began.client, account.id, now)
+        await self._notices.codes_closed(tx, began.closing, began.lane, now)
         await self._note(tx, began, "code_refused")
         if began.attempt is not None:
             wrong = await attempts.count_wrong(tx, began.attempt)
@@ -494,6 +512,7 @@ class SignIn:
         if began.wish.end_others:
             await sessions.end_clients(tx, account.id, "others", now, keep=session.id)
         await sessions.end_beyond_cap(tx, account.id, door.name, door.cap, now)
+        await self._notices.arrived(tx, began.arrival, began.client, now)
         await self._t.limits.signed_in(tx, began.lane, began.client, account.id, now)
         await accounts.signed_in(tx, account.id, now)
         if began.first_digest:
