@@ -7,19 +7,16 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import chain, events, hashing, identifiers, mailed_codes, refusals, second_factor
-from dragoman.core.credentials import hashes
-from dragoman.core.credentials.hashes import Match
-from dragoman.core.directory import REST_SECONDS, SYSTEM, Question, Verdict
+from dragoman.core import chain, events, judgement, mailed_codes, refusals, second_factor
+from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
+from dragoman.core.first_factor import FirstFactor, Look
 from dragoman.core.limits import Lane, lane_of
 from dragoman.core.linked import Linked, Plan
 from dragoman.core.mailed_codes import MailedCodes, Way
@@ -27,6 +24,7 @@ from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
+from dragoman.core.rehash import rehash
 from dragoman.core.second_factor import Code
 from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import BadToken, Opaque, Signed
@@ -50,7 +48,6 @@ from dragoman.model import (
 )
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.attempts import Attempt
-from dragoman.storage.credentials import Credential
 from dragoman.storage.engine import Tx
 
 ATTEMPT_LIFE: Millis = 15 * 60_000
@@ -58,22 +55,9 @@ ATTEMPTS_KEPT = 5
 HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
-MISSES = 5
 BY_DIRECTORY = -1
 """Stands for the version of a password that the directory proved: what may change meanwhile is the link, and with it
 the account's epoch."""
-
-
-class _Look(Struct, frozen=True):
-    """What was read before a password was verified."""
-
-    subject: Id
-    """The account's id, or the keyed hash of a name nobody has."""
-    account: Account | None
-    credential: Credential | None
-    lane: Lane
-    linked: str | None = None
-    """The id under which a directory answers for the account."""
 
 
 class _Draft(Struct, frozen=True):
@@ -152,6 +136,7 @@ class SignIn:
     def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
         self._recovery = recovery
+        self._first = FirstFactor(tools)
         self._linked = Linked(tools)
         self._codes = MailedCodes(tools)
         self._notices = Notices(tools)
@@ -168,13 +153,11 @@ class SignIn:
         Unavailable; after the right password NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode, CodeVoid,
         TooManyCodes.
         """
-        look = await self._look(typed, client)
-        await self._refuse_when_locked(door, look, client)
-        failure, match, computed = await self._verify(door, look, password)
-        typed_name = None if typed.kind == "phone" else typed.text.strip()
-        said = await self._t.directory.judge(
-            Question(look.account, look.linked, typed_name, password, failure, _turn(look))
-        )
+        look = await self._first.look_up(typed, client)
+        await self._first.refuse_when_locked(door, look, client)
+        name = None if typed.kind == "phone" else typed.text.strip()
+        judged = await self._first.judge(door, look, name, password)
+        match, said = judged.match, judged.said
         outcome: SignedIn | Pending | Refusal
         if said.entry is not None:
             outcome = await self._by_directory(door, said, client, code, wish or Wish())
@@ -190,12 +173,11 @@ class SignIn:
             )  # fmt: skip
             outcome = await self._go_on(began, code)
             if isinstance(outcome, SignedIn) and match.outdated:
-                self._t.background.start(self._rehash(look.account.id, look.credential, password))
+                self._t.background.start(rehash(self._t, look.account.id, look.credential, password))
         else:
-            other = await self._entry_look(said.refused, look, client)
-            outcome = await self._keep_failure(door, look, said.failure, client, also=other, forget=said.stale)
+            outcome = await self._first.refused(door, look, judged, client)
         if isinstance(outcome, Refusal):
-            await self._even_out(computed, said.seconds)
+            await self._first.even_out(judged)
             raise self._t.directory.veiled(outcome)
         return outcome
 
@@ -215,7 +197,7 @@ class SignIn:
         if account is None or account.auth_epoch != attempt.auth_epoch:
             raise refusals.NoSuchAttempt
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
-        await self._refuse_when_locked(door, _Look(account.id, account, None, lane), client)
+        await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
         began = _Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
@@ -269,19 +251,15 @@ class SignIn:
         """
         t, account, session = self._t, caller.account, caller.session.id
         door = t.doors[caller.session.door]
-        credential = await credentials.find(t.db, account.id, "password")
-        lane = await lane_of(t.db, account.id, account.id, client, t.clock.now())
-        linked = await accounts.alias_of(t.db, account.id, SYSTEM)
-        look = _Look(account.id, account, credential, lane, linked)
-        await self._refuse_when_locked(door, look, client)
-        failure, _, computed = await self._verify(door, look, password)
-        said = await t.directory.judge(Question(account, linked, None, password, failure, _turn(look)))
-        now = t.clock.now()
+        look = await self._first.again(account, client)
+        await self._first.refuse_when_locked(door, look, client)
+        judged = await self._first.judge(door, look, None, password)
+        said, now = judged.said, t.clock.now()
         if said.unavailable:
             raise refusals.Unavailable(REST_SECONDS)
         if said.failure:
-            refused = await self._keep_failure(door, look, said.failure, client, session=session, forget=said.stale)
-            await self._even_out(computed, said.seconds)
+            refused = await self._first.refused(door, look, judged, client, session=session)
+            await self._first.even_out(judged)
             raise refused if isinstance(refused, refusals.Waiting) else refusals.WrongPassword
 
         async def fn(tx: Tx) -> bool:
@@ -289,7 +267,7 @@ class SignIn:
             if said.entry is not None:
                 if await accounts.alias_of(tx, account.id, SYSTEM) != said.entry.id:
                     return False
-            elif held is None or credential is None or held.version != credential.version:
+            elif held is None or look.credential is None or held.version != look.credential.version:
                 return False
             await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
             await sessions.proved(tx, session, now)
@@ -299,68 +277,6 @@ class SignIn:
             raise refusals.WrongPassword
 
     # ------------------------------------------------------------ before the transaction
-
-    async def _look(self, typed: Typed, client: Client) -> _Look:
-        """Find the account, its password and the client's lane; the same reads for names that nobody has."""
-        kind, folded = identifiers.meant(typed)
-        usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
-        account = await accounts.by_identifier(self._t.db, kind, usable)
-        unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
-        subject = account.id if account else unknown
-        credential = await credentials.find(self._t.db, subject, "password")
-        linked = await accounts.alias_of(self._t.db, subject, SYSTEM)
-        lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
-        return _Look(subject, account, credential, lane, linked)
-
-    async def _entry_look(self, id: str, typed: _Look, client: Client) -> _Look | None:
-        """Return whom failures against a directory's entry count against as well; None where that is who was typed."""
-        if not id:
-            return None
-        account = await accounts.by_alias(self._t.db, SYSTEM, id)
-        subject = account.id if account else self._linked.subject(id)
-        if subject == typed.subject:
-            return None
-        lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
-        return _Look(subject, account, None, lane, id)
-
-    async def _refuse_when_locked(self, door: Door, look: _Look, client: Client) -> None:
-        """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36).
-
-        The budgets are asked for anew, so that one that was changed in any process counts for this very attempt.
-        """
-        await self._t.policy()
-        judged = await self._t.limits.judge(self._t.db, look.lane, client, look.subject, self._t.clock.now())
-        if judged.network_wait:
-            self._t.tally.locked_out("network", door.name, client, None)
-            raise refusals.NetworkBlocked(judged.network_wait)
-        if judged.lane_wait:
-            account = look.account.id if look.account else None
-            self._t.tally.locked_out(look.lane.scope, door.name, client, account)
-            await self._notices.still_closed(look.lane, look.account, door.name)
-            raise refusals.AccountLocked(judged.lane_wait)
-
-    async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
-        """Verify the password with exactly one hash evaluation, whatever is stored (decision 7).
-
-        Returns why it is refused, the Match that proves it when it is right, and which form of hash was computed.
-        """
-        stored: str | None = None
-        failure = "wrong_password"
-        credential = look.credential
-        if look.account is None:
-            failure = "unknown_account"
-        elif credential is None or (credential.dies_at is not None and credential.dies_at <= self._t.clock.now()):
-            failure = "no_password"
-        elif _may_send(door, credential, password):
-            sealed = credentials.unseal(self._t.sealer, look.account.id, "password", credential.sealed)
-            stored = sealed.decode()
-        try:
-            match = await self._t.pool.verify(stored, password, _turn(look))
-        except hashes.NeedsPlainPassword as refused:
-            return "needs_plain_password", None, refused.computed
-        except hashes.NoMatch as refused:
-            return failure, None, refused.computed
-        return "", match, match.label
 
     def _handle(self, door: Door, presented: str) -> bytes:
         """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
@@ -395,58 +311,6 @@ class SignIn:
         )  # fmt: skip
 
     # ------------------------------------------------------------ the decision, in one transaction
-
-    async def _keep_failure(
-        self, door: Door, look: _Look, reason: str, client: Client, *, session: Id | None = None,
-        also: _Look | None = None, forget: bool = False,
-    ) -> Refusal:  # fmt: skip
-        """Count a refused password and write its event; return what to raise.
-
-        :param session: the one it was typed in.
-        :param also: whose lane it counts in besides.
-        :param forget: whether the local password goes, since the directory does not stand by it any more.
-        """
-        limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
-        conceals = (await self._t.policy()).conceal_accounts
-        lane = None if reason == "needs_plain_password" else look.lane
-        closing = await self._notices.closing(look.lane, look.account, door.name)
-
-        async def fn(tx: Tx) -> Refusal:
-            judged = await limits.judge(tx, look.lane, client, look.subject, now)
-            await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
-            await self._notices.closed(tx, closing, look.lane, now)
-            await events.record(
-                tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
-                reason=reason, name=look.subject.hex()[-8:],
-            )  # fmt: skip
-            if session is not None and account is not None:
-                await self._count_miss(tx, account, session, now)
-            if forget and account is not None:
-                await credentials.drop(tx, account, "password")
-            lane_wait = judged.lane_wait
-            if also is not None:
-                lane_wait = max(lane_wait, (await limits.judge(tx, also.lane, client, also.subject, now)).lane_wait)
-                await limits.lane_failed(
-                    tx, also.lane, client, account=also.account.id if also.account else None, now=now
-                )
-            if judged.network_wait:
-                return refusals.NetworkBlocked(judged.network_wait)
-            if lane_wait:
-                return refusals.AccountLocked(lane_wait)
-            telling = _TELLING.get(reason)
-            if telling is None or not door.tells or conceals:
-                return refusals.WrongPassword()
-            return telling() if await limits.may_tell(tx, client, now) else refusals.WrongPassword()
-
-        return await self._t.db.transaction(fn)
-
-    async def _count_miss(self, tx: Tx, account: Id, session: Id, now: Millis) -> None:
-        """Count a wrong password typed within a session, and end the session at the fifth in a row (threat 21)."""
-        missed = await counters.find(tx, "confirm", session)
-        missed = counters.Counter(b"", missed.streak + 1)
-        await counters.put(tx, "confirm", session, missed, now, account=account)
-        if missed.streak >= MISSES and await sessions.end(tx, session, "misses", now):
-            await events.record(tx, "sessions_ended", now, account=account, session=session, why="misses", number="1")
 
     async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
         """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
@@ -507,7 +371,7 @@ class SignIn:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
-        refused = _unfit(began.door, person, offers)
+        refused = judgement.unfit(began.door, person, offers)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
@@ -571,7 +435,7 @@ class SignIn:
     async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
         """Insert the session with all that goes with it. The only place where a Grant is made."""
         door, draft, now, account = began.door, began.draft, began.now, person.account
-        absolute = _shorter(door.absolute, began.wish.life)
+        absolute = judgement.shorter(door.absolute, began.wish.life)
         grant = Grant(
             id=draft.session, account=account.id, organization=account.organization, door=door.name, kind="client",
             parent=None, token_use=door.token.use, token_hash=draft.token_hash, sealed_token=None, created_at=now,
@@ -669,59 +533,3 @@ class SignIn:
             claims = {"sub": account, **form.claims(waiting.person, None)}
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None
-
-    async def _even_out(self, computed: str, asked: float) -> None:
-        """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3).
-
-        `computed` is the form that was computed: an imported hash may be cheaper than ours as well as dearer. `asked`
-        is how long the directory took, in seconds; whoever it was not asked about waits as long.
-        """
-        pool = self._t.pool
-        hashing = max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed))
-        await asyncio.sleep(hashing + self._t.directory.seconds_left(asked))
-
-    async def _rehash(self, account: Id, credential: Credential, password: Password) -> None:
-        """Rewrite an imported or weak hash in the canonical form, unless it changed meanwhile (decision 28)."""
-        stored = await self._t.pool.make(password)
-        sealed = credentials.seal(self._t.sealer, account, "password", stored.encode())
-        label = hashes.examine(stored).label
-        await self._t.db.transaction(
-            lambda tx: credentials.rehash(
-                tx, account, version=credential.version, old=credential.sealed, scheme=label, sealed=sealed
-            )
-        )
-
-
-_TELLING: Mapping[str, type[Refusal]] = {
-    "unknown_account": refusals.UnknownAccount,
-    "no_password": refusals.NoPasswordSet,
-}
-
-
-def _turn(look: _Look) -> hashing.Lane:
-    """Return on whose behalf work is done that not everybody may ask for at once (table D, "hash pool")."""
-    return hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
-
-
-def _may_send(door: Door, credential: Credential, password: Password) -> bool:
-    """Tell whether the door takes the password in this form from this account (design 6)."""
-    return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
-
-
-def _unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
-    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
-    account = person.account
-    if account.status != "active":
-        return refusals.NotActive(account.status)
-    if not door.admits_all and not account.default_organization:
-        return refusals.NotAdmitted()
-    if door.requires_verified and account.first_verified_at is None:
-        return refusals.NotVerified(person)
-    if person.has_second_factor and not offers:
-        return refusals.NoUsableFactor()
-    return None
-
-
-def _shorter(first: int | None, second: int | None) -> int | None:
-    given: Collection[int] = [x for x in (first, second) if x is not None]
-    return min(given) if given else None
