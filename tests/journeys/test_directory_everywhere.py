@@ -342,7 +342,7 @@ async def test_suspended_here_stays_out_and_only_after_the_right_password(story:
     house, slapd = story
     await held(house, driver)
     dora = await person(house)
-    await house.core.accounts.set_status(dora.account, "suspended")
+    await house.core.life.set_status(dora.account, "suspended")
     slapd.change(slapd.dora, displayName="Not seen")  # type: ignore[attr-defined]
     await driver.refused(house.request, "wrong", ADDRESS, "wrong")
     await driver.refused(house.request, "inactive", ADDRESS, SECRET)
@@ -701,7 +701,7 @@ async def test_a_sign_in_under_way_does_not_outlive_what_changes(slapd: Slapd, t
         await house.core.linked.unlink((await person(house)).account)
 
     async def suspend(house: House) -> None:
-        await house.core.accounts.set_status((await person(house)).account, "suspended")
+        await house.core.life.set_status((await person(house)).account, "suspended")
 
     async def end(house: House) -> None:
         await house.core.sessions.end_everything((await person(house)).account, "test")
