@@ -549,8 +549,12 @@ async def test_while_it_is_away_nobody_waits_and_its_people_are_told_to_come_bac
             assert (await rc(house, {"user": name, "password": password}, "198.18.99.9")).status_code == 503
         reasons = [e.detail.get("reason") for e in await house.core.newest_events(50) if e.kind == "password_refused"]
         assert reasons == ["wrong_password"], "Ada's, and no other"
+        # When it has rested, whoever is not asked about tries it as well: time and answer stay alike.
+        house.core.directory._rests_until = 0.0
+        assert (await rc(house, {"user": "ada", "password": "wrong"}, "198.18.98.9")).status_code == 503
         slapd.thaw() if away == "frozen" else slapd.start()
         house.core.directory._rests_until = 0.0
+        assert (await rc(house, {"user": "ada", "password": "wrong"}, "198.18.98.9")).status_code == 401
         await held(house, PROBE)
 
 
