@@ -149,11 +149,13 @@ class Consultation:
         return asked.account is None or (asked.failure != "" and await self.mergeable(asked.account))
 
     async def _ask(self, asked: Question, port: Directory, name: str) -> Verdict:
-        linked, began = asked.linked is not None, self._clock.monotonic()
         password = asked.password.plain
         if password is None:
             return Verdict(asked.failure)
+        linked, began = asked.linked is not None, self._clock.monotonic()
         try:
+            await port.load()
+            began = self._clock.monotonic()  # else the first sign-in would make every refusal late for long
             if self._down and not self._due():
                 raise DirectoryUnreachable("it gave no answer a moment ago")
             entry = await port.prove(name, password, id=asked.linked or "")

@@ -109,6 +109,9 @@ class DirectoryBusy(DirectoryFailed):
 class Directory(Protocol):
     """Knows people and their passwords."""
 
+    async def load(self) -> None:
+        """Make ready what takes long at first use; returns at once afterwards."""
+
     async def prove(self, name: str, password: Secret, *, id: str = "") -> Entry:
         """Look somebody up and prove the password: one call, ended within its own time whatever the other side does.
 

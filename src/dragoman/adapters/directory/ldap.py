@@ -40,6 +40,10 @@ class LdapDirectory:
         self._loading = asyncio.Lock()
         self._exchange: Callable[[float], Exchange] | None = None
 
+    async def load(self) -> None:
+        """Import the library and read the authorities. Raises DirectoryUnreachable."""
+        await self._loaded()
+
     async def prove(self, name: str, password: Secret, *, id: str = "") -> Entry:
         """Look somebody up and bind with the password. Raises as `Directory.prove` does."""
         if not bindable(password):
