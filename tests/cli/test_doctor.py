@@ -80,7 +80,7 @@ OF_SETTINGS: list[tuple[dict[str, str], str, str, str, dict[str, str]]] = [
     (SMTP, "note", "mail.host", "not asked", {}),
     ({"DRAGOMAN_MAIL_NOTICES_OFF": "new_network,chain_stolen"}, "note", "mail.notices_off",
      "new_network, chain_stolen", {}),
-    ({"DRAGOMAN_MAIL_NOTICES_OFF": "nonsense"}, "warning", "mail.notices_off", "no such notices: nonsense", {}),
+    ({"DRAGOMAN_MAIL_NOTICES_OFF": "nonsense"}, "error", "mail.notices_off", "found 'nonsense'", {}),
     (SMTP, "note", "accounts.email_codes", "mailbox", SMTP | {"DRAGOMAN_ACCOUNTS_EMAIL_CODES": "false"}),
     ({"DRAGOMAN_ACCOUNTS_PASSWORD_RESET": "false"}, "note", "accounts.password_reset", "cannot be reset", {}),
     ({}, "note", "accounts.conceal", "tells at sign-in", {"DRAGOMAN_ACCOUNTS_CONCEAL": "true"}),

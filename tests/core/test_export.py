@@ -80,7 +80,7 @@ async def test_everything_that_is_there_is_told(any_house: House) -> None:
     }  # fmt: skip
     assert [one["network"] for one in told["knownNetworks"]] == ["192.0.2.1/32"]
     assert {one["purpose"] for one in told["tickets"]} >= {"reset", "undo"}
-    assert {one["kind"] for one in told["letters"]} == {"reset", "code", "password_changed"}
+    assert {one["kind"] for one in told["letters"]} == {"reset", "code", "factor_added", "password_changed"}
     assert [(one["name"], one["value"]) for one in told["settings"]] == [("x", {"a": 1})]
     assert [one["kind"] for one in told["events"]][-1] == "account_exported"
     assert {one["detail"].get("reason") for one in told["events"]} >= {"wrong_password"}

@@ -28,7 +28,7 @@ def fold(kind: IdentifierKind, text: str) -> str:
         local, domain = stripped.rsplit("@", 1)
         return f"{local}@{_a_label(domain)}"
     if kind == "phone":
-        return re.sub(r"[ \-.()]", "", stripped)
+        return re.sub(r"[\s\-.()]", "", stripped, flags=re.ASCII)
     return stripped
 
 

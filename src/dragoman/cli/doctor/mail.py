@@ -37,22 +37,12 @@ def of_mail(settings: Settings, *, online: bool) -> list[Finding]:
 
 
 def _of_notices(mail: Mail) -> list[Finding]:
-    from dragoman.core.letters import NOTICES
-
-    found = []
-    known = [kind for kind in mail.notices_off if kind in NOTICES]
-    unknown = [kind for kind in mail.notices_off if kind not in NOTICES]
-    if known:
-        found.append(
-            Finding("note", "mail.notices_off", f"owners are not told of: {', '.join(known)}",
-                    "leave them out of the list; a thief is found by them")
-        )  # fmt: skip
-    if unknown:
-        found.append(
-            Finding("warning", "mail.notices_off", f"no such notices: {', '.join(unknown)}",
-                    f"there are {', '.join(NOTICES)}")
-        )  # fmt: skip
-    return found
+    if not mail.notices_off:
+        return []
+    return [
+        Finding("note", "mail.notices_off", f"owners are not told of: {', '.join(mail.notices_off)}",
+                "leave them out of the list; a thief is found by them")
+    ]  # fmt: skip
 
 
 def _of_address(settings: Settings) -> list[Finding]:
