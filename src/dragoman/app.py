@@ -23,6 +23,7 @@ from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.server import Gateway, House, Log
+from dragoman.http.socket import SocketLimits
 from dragoman.settings import Settings, catalogue, value_of, with_values
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
@@ -274,6 +275,7 @@ def gateway(
         access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         lifespan=lifespan,
+        sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
 

@@ -13,6 +13,7 @@ from dragoman.core.background import Background
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
+from dragoman.core.feed import Feed
 from dragoman.core.hashing import HashPool
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
@@ -64,6 +65,7 @@ class Core:
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
+        self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
         self._swept_at = 0
@@ -76,6 +78,7 @@ class Core:
 
     async def stop(self) -> None:
         """Finish what was put off: rehashes, confirmations, tallies, last uses."""
+        await self.feed.stop()
         await self._tools.background.drain()
         await self._flush()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._tallies: list[Tally] = []
+        self.sockets: Mapping[str, int] = {}
+        """Open sockets by dialect; the gateway's own count."""
 
     @cached_property
     def registry(self) -> CollectorRegistry:
@@ -71,7 +73,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families; called by the registry."""
-        from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         labels = ["dialect", "method", "path"]
         requests = CounterMetricFamily(
@@ -88,5 +90,9 @@ class Metrics:
                 running += count
                 buckets.append((bound, float(running)))
             seconds.add_metric(list(tally.labels), buckets, tally.seconds)
+        sockets = GaugeMetricFamily("dragoman_open_sockets", "Open WebSockets by dialect.", labels=["dialect"])
+        for dialect, number in sorted(self.sockets.items()):
+            sockets.add_metric([dialect], number)
         yield requests
         yield seconds
+        yield sockets
