@@ -148,6 +148,7 @@ _MADE: Mapping[type[Refusal], Callable[[], Refusal]] = {
     refusals.NotActive: lambda: refusals.NotActive("suspended"),
     refusals.NotVerified: lambda: refusals.NotVerified(_PERSON),
     refusals.WrongCode: lambda: refusals.WrongCode(None, ("totp", "recovery")),
+    refusals.CodeVoid: lambda: refusals.CodeVoid(None, ("email",)),
     refusals.Ambiguous: lambda: refusals.Ambiguous(("probe:1", "username:1")),
     refusals.IdentifierTaken: lambda: refusals.IdentifierTaken("email"),
     refusals.BadIdentifier: lambda: refusals.BadIdentifier("email", "no @ in it"),

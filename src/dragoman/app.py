@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,13 +18,15 @@ from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.policy import Mailing, Policy
-from dragoman.core.ports import Clock, Random, SystemClock, SystemRandom
+from dragoman.core.ports import Clock, Letter, Mailer, Random, SystemClock, SystemRandom, Unreachable
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
+from dragoman.http.metrics import Metrics, Reading
 from dragoman.http.server import Gateway, House, Log
 from dragoman.http.socket import SocketLimits
+from dragoman.model import Secret
 from dragoman.settings import Settings, catalogue, value_of, with_values
 from dragoman.storage import accounts
 from dragoman.storage.engine import Engine, StorageUnavailable, Tx
@@ -31,6 +34,7 @@ from dragoman.storage.sealing import Ring, RingBroken, Sealer
 from dragoman.storage.sqlite import SqliteEngine
 from dragoman.storage.version import is_current
 from dragoman.web import pages
+from dragoman.worker import Pace, deliver_for_ever
 
 log = structlog.get_logger("dragoman.app")
 TICK_SECONDS = 1.0
@@ -261,6 +265,8 @@ def gateway(
     access_log: Log | None = None,
 ) -> Gateway:
     """Build the ASGI application over an open Core. `access_log` takes a line per request (http.server.Log)."""
+    metrics = Metrics()
+    metrics.watch(partial(outbox_readings, core))
 
     async def fresh() -> int:
         return (await core.settings.current()).remembered
@@ -274,10 +280,108 @@ def gateway(
         log=structlog.get_logger("dragoman"),
         access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
+        metrics=metrics,
         lifespan=lifespan,
         sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
+
+
+async def outbox_readings(core: Core) -> list[Reading]:
+    """Return how the outbox stands, for `/metrics`; the last two are of this process."""
+    now = await core.outbox.stats()
+    return [
+        Reading("dragoman_outbox_waiting", "Letters that wait to be sent.", now.waiting),
+        Reading("dragoman_outbox_dead", "Letters that were given up.", now.dead),
+        Reading("dragoman_outbox_oldest_seconds", "For how long the oldest letter has waited.", now.oldest_seconds),
+        Reading("dragoman_outbox_sent", "Letters that a mail server took over.", now.sent, counts=True),
+        Reading("dragoman_outbox_failed", "Tries to hand a letter over that failed.", now.failed, counts=True),
+    ]
+
+
+# ---------------------------------------------------------------- mail
+
+
+def mailer(settings: Settings, clock: Clock) -> LateMailer | None:
+    """Return what delivers mail, or None where none is sent."""
+    if settings.mail.transport == "off":
+        return None
+    return LateMailer(partial(_adapter, settings, clock))
+
+
+def _adapter(settings: Settings, clock: Clock) -> Mailer:
+    """Import and make the mailer that the settings name. Raises ValueError for a sender that is no address."""
+    mail = settings.mail
+    if mail.transport == "console":
+        from dragoman.adapters.mail.console import ConsoleMailer
+
+        return ConsoleMailer()
+    from dragoman.adapters.mail.connection import Server
+    from dragoman.adapters.mail.smtp import SmtpMailer
+
+    server = Server(
+        host=mail.host, port=mail.port, security=mail.security, username=mail.username, password=Secret(mail.password),
+        ca_file=mail.ca_file, timeout=mail.timeout_seconds, connections=Pace().at_once,
+    )  # fmt: skip
+    return SmtpMailer(server, mail.sender, clock)
+
+
+class LateMailer:
+    """A mailer whose libraries are imported, in a thread, when the first letter is there: no start waits for them."""
+
+    def __init__(self, make: Callable[[], Mailer]) -> None:
+        self._make = make
+        self._making: asyncio.Future[Mailer] | None = None
+
+    async def ready(self) -> Mailer:
+        """Return the mailer itself. Raises Unreachable when it cannot be made as it is configured."""
+        if self._making is None:
+            self._making = asyncio.ensure_future(asyncio.to_thread(self._make))
+        try:
+            return await asyncio.shield(self._making)
+        except ValueError as why:
+            raise Unreachable(f"mail.sender cannot be used: {why}") from None
+
+    async def send(self, letter: Letter) -> None:
+        """Hand one letter over, as the mailer itself does."""
+        await (await self.ready()).send(letter)
+
+    async def close(self) -> None:
+        """Let go of what was kept open, if there ever was a letter."""
+        if self._making is not None:
+            with contextlib.suppress(Exception):  # it was never made, then
+                await (await self._making).close()
+
+
+@contextlib.asynccontextmanager
+async def delivering(core: Core, settings: Settings) -> AsyncIterator[None]:
+    """Deliver the outbox meanwhile, where mail is sent at all; on leaving, hand-overs under way may end."""
+    chosen = mailer(settings, core.clock)
+    if chosen is None:
+        yield
+        return
+    # The mailer keeps its own time for a letter; the delivery's is for one that does not.
+    pace = Pace(longest=settings.mail.timeout_seconds + 2.0)
+    task = asyncio.create_task(deliver_for_ever(core, chosen, pace))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        await chosen.close()
+
+
+@contextlib.asynccontextmanager
+async def beating(core: Core) -> AsyncIterator[None]:
+    """Do what is due once a second meanwhile."""
+    beat = asyncio.create_task(tick_for_ever(core))
+    try:
+        yield
+    finally:
+        beat.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await beat
 
 
 async def tick_for_ever(core: Core) -> None:

@@ -44,10 +44,14 @@ class Secret:
 
 # ---------------------------------------------------------------- people
 
+SECOND_FACTORS = frozenset({"totp", "email"})
+"""Factors that ask for a code once they are enrolled. Recovery codes stand in for one, they ask for nothing."""
+
 AccountKind = Literal["person", "bot"]
 Status = Literal["invited", "active", "deactivated", "suspended", "deleted"]
 IdentifierKind = Literal["email", "username", "phone"]
 AddressState = Literal["claimed", "vouched", "verified"]
+Language = Literal["en", "de"]
 
 
 class Account(Struct, frozen=True, gc=False):
@@ -97,7 +101,7 @@ class Person(Struct, frozen=True):
     aliases: Mapping[str, str]
     """The names other systems know it by: `rocketchat`, `probe`, `pocketm8` (decision 16)."""
     factors: frozenset[str]
-    """Enrolled second factors, `totp` and `recovery`."""
+    """Enrolled second factors: `totp`, `email`, and `recovery` while a code of it is left."""
     has_password: bool
     initial_password: bool = False
     """The password was set by somebody else and is to be replaced (table C)."""
@@ -119,8 +123,18 @@ class Person(Struct, frozen=True):
 
     @property
     def phone(self) -> str | None:
-        """The phone number in E.164 form, or None."""
-        return next((i.shown for i in self.identifiers if i.kind == "phone"), None)
+        """The phone number in E.164 form, or None. One that was replaced is none: it is kept to be brought back."""
+        return next((i.shown for i in self.identifiers if i.kind == "phone" and i.primary), None)
+
+    @property
+    def has_second_factor(self) -> bool:
+        """Whether a sign-in asks for a code."""
+        return not self.factors.isdisjoint(SECOND_FACTORS)
+
+    @property
+    def proved_email(self) -> str | None:
+        """The address that codes may go to, as typed: the first that is vouched or verified (decision 15), or None."""
+        return next((i.shown for i in self.emails if i.state != "claimed"), None)
 
     @property
     def name(self) -> str:
@@ -192,7 +206,7 @@ class Session(Struct, frozen=True, gc=False):
     address: str
     user_agent: str
     methods: str
-    """What was proved, comma-separated: `password`, `totp`, `recovery`, ..."""
+    """What was proved, comma-separated: `password`, `totp`, `email`, `recovery`, ..."""
     proved_at: Millis
     """When a credential was last proved in it; fresh for 10 minutes (decision 25)."""
     generation: int
@@ -265,12 +279,25 @@ class SignedIn(Struct, frozen=True):
     """A fresh mark cookie for a door that sets one (decision 36)."""
 
 
+class Mailed(Struct, frozen=True, gc=False):
+    """What a client may know of the code that was mailed for its sign-in."""
+
+    to: str
+    """The address as its owner typed it."""
+    sent: bool
+    """Whether a code was sent just now."""
+    ends_at: Millis | None
+    """When the code that is out stops working; None while none is out."""
+
+
 class Pending(Struct, frozen=True):
     """A sign-in that waits for a second factor. No session exists."""
 
     person: Person
     offers: tuple[str, ...]
-    """Factors that may be tried next, best first: `totp`, `recovery`."""
+    """Factors that may be tried next, best first: `totp`, `email`, `recovery`."""
     attempt: str | None
     """What the client presents to go on; None where the whole login is sent again (decision 4)."""
     ends_at: Millis
+    mailed: Mailed | None = None
+    """Of the code by mail, where that is among the offers."""

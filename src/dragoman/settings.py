@@ -27,6 +27,14 @@ SMALLER, LARGER, TRUE, FALSE, EARLIER = ({"tighter": way} for way in ("smaller",
 
 SECRETS = frozenset({"storage.postgres", "mail.password"})
 """Settings whose value may hold a password: never printed."""
+NOTICES = frozenset(
+    {
+        "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
+        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
+        "account_deleted",
+    }
+)  # fmt: skip
+"""What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
 OTHER_VARIABLES = frozenset({"DRAGOMAN_CONFIG", "DRAGOMAN_ADMIN_EMAIL", "DRAGOMAN_ADMIN_PASSWORD"})
 """Variables that the command line reads and that are no settings."""
 
@@ -473,6 +481,9 @@ def _mail_faults(settings: Settings) -> list[str]:
     base, mail = settings.server.public_url, settings.mail
     if base and (not base.startswith(("https://", "http://")) or base.endswith("/")):
         faults.append(f"server.public_url: found {base!r}, expected https://name without a slash at the end")
+    for kind in mail.notices_off:
+        if kind not in NOTICES:
+            faults.append(f"mail.notices_off: found {kind!r}, expected some of {', '.join(sorted(NOTICES))}")
     if mail.transport == "smtp":
         if "@" not in mail.sender:
             faults.append("mail.sender: mail.transport is smtp, but nobody is named from whom mails come")

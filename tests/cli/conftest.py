@@ -41,6 +41,10 @@ class Desk:
         """Run a command with --json and return what it printed."""
         return json.loads(self.done(*words, "--json", given=given))
 
+    def json_lines(self, *words: str) -> list[Any]:
+        """Run a command that prints one JSON object per line and return them."""
+        return [json.loads(line) for line in self.done(*words, "--json").splitlines()]
+
     def refused(self, *words: str, given: str | None = None, code: int = 1) -> str:
         """Run a command that must be refused in one clear line; return that line."""
         result = self.run(*words, given=given)

@@ -178,6 +178,25 @@ def test_totp_is_enrolled_shown_once_and_removed(desk: Desk) -> None:
     assert "not enrolled" in desk.refused("account", "totp", "disable", "ada")
 
 
+def test_codes_by_mail_are_enrolled_and_removed(desk: Desk) -> None:
+    desk.add(*ADA)
+    assert "mail.transport" in desk.refused("account", "email-code", "enable", "ada")
+    desk.env["DRAGOMAN_MAIL_TRANSPORT"] = "console"
+    desk.add("--username", "carol")
+    assert "no e-mail address" in desk.refused("account", "email-code", "enable", "carol")
+    assert "by mail" in desk.run("account", "email-code", "enable", "ada").output
+    assert desk.json("account", "show", "ada")["factors"] == ["email"]
+    assert "enrolled already" in desk.refused("account", "email-code", "enable", "ada")
+    desk.done("account", "email-code", "disable", "ada")
+    assert "not enrolled" in desk.refused("account", "email-code", "disable", "ada")
+    with_codes = desk.json("account", "email-code", "enable", "ada", "--recovery-codes")["recoveryCodes"]
+    assert len(set(with_codes)) == 12
+    assert desk.json("account", "show", "ada")["factors"] == ["email", "recovery"]
+    assert sign_in(desk, "ada", "correct horse battery", with_codes[0])
+    desk.done("account", "email-code", "disable", "ada")
+    assert sign_in(desk, "ada", "correct horse battery")
+
+
 def test_sessions_end_one_by_one_and_all_together(desk: Desk) -> None:
     desk.add(*ADA)
     desk.add("--email", "bob@example.com")
@@ -260,3 +279,38 @@ def test_what_is_no_hash_is_refused(desk: Desk) -> None:
     costly = "$2b$20$" + "a" * 53
     assert "more memory or time" in desk.refused("account", "import-hash", "ada", given=costly, code=2)
     assert sign_in(desk, "ada", "correct horse battery").person.username == "ada"
+
+
+def test_an_operator_changes_address_and_phone_and_sees_what_lapses(desk: Desk) -> None:
+    desk.add(*ADA, "--verified", "--phone", "+14155550100")
+    desk.env["DRAGOMAN_MAIL_TRANSPORT"] = "console"
+    assert desk.done("account", "set-email", "ada", "new@example.com") == "ada has the e-mail address new@example.com\n"
+    shown = {one["value"]: one for one in desk.json("account", "show", "ada")["identifiers"]}
+    assert (shown["new@example.com"]["state"], shown["new@example.com"]["lapsesAt"]) == ("vouched", None)
+    assert shown["ada@example.com"]["lapsesAt"] is not None
+    assert "ada@example.com (verified, lapses 20" in desk.done("account", "show", "ada")
+    desk.done("account", "set-email", "ada", "new@example.com", "--verified")
+    assert "new@example.com (verified)" in desk.done("account", "show", "ada")
+    desk.done("account", "set-phone", "ada", "+1 415 555 0101")
+    assert desk.json("account", "show", "ada")["phone"] == "+14155550101"
+    assert desk.done("account", "set-phone", "ada", "--none") == "ada has the phone number -\n"
+    desk.refused("account", "set-phone", "ada", code=2)
+    desk.add("--email", "bob@example.com")
+    assert "another account has" in desk.refused("account", "set-email", "ada", "BOB@example.com")
+    assert "one @" in desk.refused("account", "set-email", "ada", "nowhere")
+
+
+def test_an_operator_sees_what_waits_to_be_verified(desk: Desk) -> None:
+    desk.add(*ADA, "--verified")
+
+    async def claim() -> None:
+        async with opened(fast_settings(desk.data.parent)) as core:
+            await core.addresses.change_email(await core.accounts.named("ada"), "new@example.com")
+
+    asyncio.run(claim())
+    shown = desk.done("account", "show", "ada")
+    assert "new@example.com (claimed, lapses 20" in shown
+    assert "ada@example.com (verified, lapses once the new one is verified)" in shown
+    by_address = {one["value"]: one["lapsesAt"] for one in desk.json("account", "show", "ada")["identifiers"]}
+    assert by_address["ada@example.com"] is None
+    assert str(by_address["new@example.com"]).startswith("20")

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 COMMANDS = (
     ("serve",), ("account",), ("account", "add"), ("account", "list"), ("account", "show"), ("account", "rename"),
     ("account", "set-password"), ("account", "set-status"), ("account", "unlock"), ("account", "delete"),
+    *(("account", word) for word in ("deactivate", "suspend", "activate", "restore", "erase", "export")),
+    ("account", "set-role"), ("account", "set-language"),
     ("account", "totp", "enable"), ("account", "totp", "disable"), ("session", "list"), ("session", "end"), ("events",),
+    ("worker",), ("outbox", "list"), ("outbox", "retry"), ("outbox", "drop"), ("mail", "test"),
     ("keys", "list"), ("keys", "rotate"), ("doctor",), ("migrate",), ("config", "show"), ("config", "check"),
     ("config", "set"), ("config", "unset"),
 )  # fmt: skip

@@ -77,7 +77,7 @@ async def lock(house: House, guest: Guest) -> None:
 
 def become(status: Status) -> Change:
     async def change(house: House, guest: Guest) -> None:
-        await house.core.accounts.set_status(guest.person.account, status)
+        await house.core.life.set_status(guest.person.account, status)
 
     return change
 
@@ -112,8 +112,10 @@ async def test_a_right_password_of_yesterday_opens_nothing(story: Story, change:
         assert db.happened
         assert answer.status_code in (400, 401, 403, 429), f"{path}: {answer.status_code} {answer.text}"
         assert await house.sessions() == []
-        if change in ("suspended", "deleted"):
-            await house.core.accounts.set_status(guest.person.account, "active")
+        if change == "suspended":
+            await house.core.life.activate(guest.person.account)
+        elif change == "deleted":
+            assert await house.core.life.restore(guest.person.account) == "active"
         elif change == "password replaced":
             given = Password.from_plain(PASSWORD)
             await house.core.accounts.set_password(guest.person.account, given, allow_weak=True)

@@ -123,7 +123,7 @@ async def test_asking_is_alike_for_everybody(house: House) -> None:
     """No mail for the unknown, the suspended, a claimed address beside a proved one; the same answer and slot."""
     await house.ada()
     bob = await house.add(email="bob@example.com", username="bob")
-    await house.core.accounts.set_status(bob.account, "suspended")
+    await house.core.life.set_status(bob.account, "suspended")
     took = []
     for n, address in enumerate(
         ("nobody@example.com", "bob@example.com", "@", "", "ada\u0000@example.com", "ada@example.com")

@@ -326,7 +326,7 @@ async def test_whatever_ends_a_session_ends_its_chain(ada: House, ending: str) -
     if ending == "password":
         await ada.core.accounts.set_password(caller.account, Password.from_plain("another horse battery"))
     elif ending == "status":
-        await ada.core.accounts.set_status(caller.account, "suspended")
+        await ada.core.life.set_status(caller.account, "suspended")
     elif ending == "sign out":
         await ada.core.sessions.sign_out(caller, HOME)
     elif ending == "chain":

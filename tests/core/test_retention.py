@@ -189,7 +189,7 @@ async def test_a_deleted_account_takes_everything_with_it(any_house: House) -> N
     ada = await house.ada()
     await house.enrol_totp(ada)
     await house.post("/api/auth/user/sign-in", json={"email": "ada@example.com", "password": "correct horse battery"})
-    await house.core.accounts.set_status(ada.account, "deleted")
+    await house.core.life.set_status(ada.account, "deleted")
     house.clock.move(29 * 24 * 60 * 60)
     await house.core.sweep()
     assert (await house.core.accounts.by_id(ada.account.id)).status == "deleted"
@@ -207,7 +207,7 @@ async def test_an_erased_parent_leaves_its_children(any_house: House) -> None:
     house = any_house
     ada = await house.ada()
     bob = await house.add(email="bob@example.com", username="bob", parent=ada.account.id)
-    await house.core.accounts.set_status(ada.account, "deleted")
+    await house.core.life.set_status(ada.account, "deleted")
     house.clock.move(31 * 24 * 60 * 60)
     await house.core.sweep()
     left = await house.core.accounts.by_id(bob.account.id)

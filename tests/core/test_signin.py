@@ -163,7 +163,7 @@ async def test_network_then_lock_then_credential_then_status_then_factor(house: 
         await fail(house, 5, AWAY, f"nobody{number}@example.com")
     for number in range(10):
         await fail(house, 1, client(f"203.0.113.{number}"))
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     before = house.hash_evaluations()
     assert type(await refused(house, at=AWAY)) is refusals.NetworkBlocked
     assert type(await refused(house, at=HOME)) is refusals.AccountLocked
@@ -173,14 +173,14 @@ async def test_network_then_lock_then_credential_then_status_then_factor(house: 
     why = await refused(house)
     assert isinstance(why, refusals.NotActive)
     assert why.status == "suspended"
-    await house.core.accounts.set_status(ada.account, "active")
+    await house.core.life.set_status(ada.account, "active")
     assert isinstance(await enter(house), Pending)
 
 
 @pytest.mark.parametrize("status", ["invited", "deactivated", "suspended", "deleted"])
 async def test_a_status_is_told_only_after_the_right_password(house: House, status: Any) -> None:
     ada = await house.ada()
-    await house.core.accounts.set_status(ada.account, status)
+    await house.core.life.set_status(ada.account, status)
     assert type(await refused(house, password="wrong horse")) is refusals.WrongPassword
     why = await refused(house)
     assert isinstance(why, refusals.NotActive)
@@ -218,12 +218,12 @@ async def change_password(house: House, ada: Any) -> None:
 
 
 async def change_status(house: House, ada: Any) -> None:
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
 
 
 async def suspend_and_return(house: House, ada: Any) -> None:
-    await house.core.accounts.set_status(ada.account, "suspended")
-    await house.core.accounts.set_status(ada.account, "active")
+    await house.core.life.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "active")
 
 
 async def enrol(house: House, ada: Any) -> None:
@@ -457,7 +457,7 @@ async def test_refusals_keep_their_evidence(either_house: House) -> None:
     await fail(house, 2, AWAY)
     await fail(house, 1, AWAY, "nobody@example.com")
     await code(house, await paused(house), totp.wrong())
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     await refused(house)
     trail = await house.core.newest_events(10)
     kinds = [(event.kind, event.detail.get("reason"), event.address) for event in reversed(trail)]

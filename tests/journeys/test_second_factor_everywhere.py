@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from dragoman.model import Password
-from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Asked, Driver, Held, Refused
+from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Asked, Driver, Held, Refused, Said
 from journeys.test_sign_in_everywhere import HOME, every_driver, live, on_sqlite, signed_in_everywhere, stranger
 from kit.house import PASSWORD, House
 
@@ -117,7 +117,7 @@ async def test_a_paused_sign_in_is_worthless_once_anything_changed(house: House,
     assert isinstance(await driver.with_code(house.request, before, totp.code()), Refused)
     outcome = await driver.sign_in(house.request, EMAIL, "another long secret")
     assert isinstance(outcome, Asked)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert isinstance(await driver.with_code(house.request, outcome, totp.code()), Refused)
     assert await house.sessions() == []
 
@@ -139,6 +139,70 @@ async def test_a_limited_token_opens_its_one_operation_and_nothing_else(house: H
         assert isinstance(await ROCKETCHAT.resume(house.request, token), Refused)
 
 
+BY_MAIL = (ROCKETCHAT, POCKETM8)
+"""The dialects whose wires can carry a code by mail (table A)."""
+NO_MAIL: dict[str, Said] = {
+    "probe": (403, "permission denied: second factor cannot be used here"),
+    "flashback": (403, "MFA_REQUIRED"),
+}
+
+
+@pytest.mark.parametrize("driver", BY_MAIL, ids=str)
+async def test_a_mailed_code_finishes_the_sign_in_in_the_dialects_own_form(house: House, driver: Driver) -> None:
+    await house.enrol_email(await house.ada())
+    paused = await asked(house, driver)
+    assert await house.sessions() == []
+    code = await house.mailed_code()
+    wrong = await driver.with_code(house.request, paused, f"{(int(code) + 1) % 10**6:06d}")
+    assert isinstance(wrong, Refused)
+    assert wrong.said == driver.words["wrong_code"]
+    held = await driver.with_code(house.request, paused, f"{code[:3]}-{code[3:]}")
+    assert isinstance(held, Held)
+    assert await driver.live(house.request, held)
+    again = await driver.with_code(house.request, await asked(house, driver), code)
+    assert isinstance(again, Refused)
+    assert again.said == driver.words["wrong_code"]
+
+
+async def test_a_code_mailed_for_one_dialect_is_nothing_in_the_other(house: House) -> None:
+    await house.enrol_email(await house.ada())
+    codes = {}
+    for driver in BY_MAIL:
+        await asked(house, driver)
+        codes[driver.name] = await house.mailed_code()
+        house.clock.move(61)
+    for driver, foreign in ((ROCKETCHAT, codes["pocketm8"]), (POCKETM8, codes["rocketchat"])):
+        refused = await driver.with_code(house.request, await asked(house, driver), foreign)
+        assert isinstance(refused, Refused), "one in a million"
+        assert refused.said == driver.words["wrong_code"]
+        assert isinstance(await driver.with_code(house.request, await asked(house, driver), codes[driver.name]), Held)
+
+
+async def test_where_no_code_by_mail_can_be_carried_it_is_never_weaker(house: House) -> None:
+    ada = await house.ada()
+    await house.enrol_email(ada)
+    for driver in (PROBE, FLASHBACK):
+        outcome = await driver.sign_in(house.request)
+        assert isinstance(outcome, Refused)
+        assert outcome.said == NO_MAIL[driver.name]
+        assert not driver.yields_token(outcome.answer)
+    assert await house.letters("code") == []
+    assert await house.sessions() == []
+    totp = await house.enrol_totp(ada)
+    for driver in (PROBE, FLASHBACK):
+        assert isinstance(await driver.with_code(house.request, await asked(house, driver), totp.code()), Held)
+
+
+async def test_enrolling_codes_by_mail_ends_every_other_client_in_all_dialects(house: House) -> None:
+    ada = await house.ada()
+    held = await signed_in_everywhere(house)
+    await house.enrol_email(ada)
+    assert await live(house, held) == {"key"}, "table C: keys stay"
+    await asked(house, ROCKETCHAT)
+    await house.core.factors.disable_email(ada.account)
+    assert isinstance(await ROCKETCHAT.sign_in(house.request), Held)
+
+
 def bodies(house: House, known: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """Return, for every declared operation with a body, every way to fill its fields with what the thief knows.
 
@@ -158,21 +222,29 @@ def bodies(house: House, known: dict[str, Any]) -> list[tuple[str, str, dict[str
 
 
 @on_sqlite
-async def test_no_operation_yields_a_session_without_the_code(house: House) -> None:
+@pytest.mark.parametrize("by_mail", [False, True], ids=["totp", "totp and mail"])
+async def test_no_operation_yields_a_session_without_the_code(house: House, by_mail: bool) -> None:
     """Threat 5: whatever is sent with the right password and without a code, in JSON or as a form, no session comes."""
-    totp = await house.enrol_totp(await house.ada())
+    ada = await house.ada()
+    totp = await house.enrol_totp(ada)
+    if by_mail:
+        await house.enrol_email(ada)
     known: dict[str, Any] = {
+        "token": await house.ticket("verify", ada), "old-password": PASSWORD, "new-password": "another long secret",
+        "verify-token": await house.ticket("verify", ada, door=house.core.doors["probe"]),
         "user": EMAIL, "username": "ada", "email": EMAIL, "password": PASSWORD, "ldap": True, "ldap_pass": PASSWORD,
         "ldap_options": {}, "code": totp.wrong(), "resume": "x" * 43,
         "totp": {"login": {"user": {"email": EMAIL}, "password": PASSWORD}, "code": totp.wrong()},
         "challengeId": (await asked(house, POCKETM8)).go_on["challengeId"], "mfaType": "GOOGLE_AUTH",
         "refreshToken": "x", "refresh_token": "x", "long-term-token": False, "logout-other": False,
+        "emailOrUsername": EMAIL,
     }  # fmt: skip
     limited = {"Authorization": f"Bearer {(await asked(house, FLASHBACK)).go_on['limited']}"}
     tried = bodies(house, known)
     assert {path for _, path, _ in tried} >= {
         "/api/v1/login", "/api/auth/user/sign-in", "/api/auth/user/verify-challenge",
-        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login",
+        "/frontend/api/v1/auth/sign-in", "/user/login", "/user/refresh", "/mfa/verify-login", "/user/verify-email",
+        "/api/v1/users.2fa.sendEmailCode",
     }  # fmt: skip
     for number, (method, path, body) in enumerate(tried):
         flat = {name: value for name, value in body.items() if isinstance(value, str)}

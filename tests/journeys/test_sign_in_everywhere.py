@@ -128,7 +128,7 @@ async def test_a_password_set_by_the_operator_ends_every_session_and_key(house: 
 async def test_suspending_ends_everything_and_is_told_only_after_the_right_password(house: House) -> None:
     ada = await house.ada()
     held = await signed_in_everywhere(house)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert await live(house, held) == set()
     for driver in DRIVERS:
         await driver.refused(house.request, "wrong", EMAIL, "not her password")
@@ -137,7 +137,7 @@ async def test_suspending_ends_everything_and_is_told_only_after_the_right_passw
     chain = await FLASHBACK.refresh(house.request, held["flashback"][1].more["refresh"])
     assert isinstance(chain, Refused)
     assert chain.said == FLASHBACK.words["inactive"]
-    await house.core.accounts.set_status(ada.account, "active")
+    await house.core.life.set_status(ada.account, "active")
     assert await live(house, held) == set()
     await signed_in_everywhere(house)
 

@@ -109,7 +109,7 @@ async def people(house: House) -> dict[str, str]:
     ada = await house.ada()
     silent = await house.add(None, email="silent@example.com", verified=True)
     gone = await house.add(email="gone@example.com", verified=True)
-    await house.core.accounts.set_status(gone.account, "suspended")
+    await house.core.life.set_status(gone.account, "suspended")
     await other_organization(house)
     factor = await house.add(email="factor@example.com", verified=True)
     await house.enrol_totp(factor)

@@ -109,9 +109,7 @@ class Ddp:
 
     async def sign_in(self, username: str = "ada", password: str = PASSWORD) -> dict[str, Any]:
         """Sign in as most clients do; return the result."""
-        found: dict[str, Any] = await self.done(
-            "login", {"user": {"username": username}, "password": digest(password)}
-        )
+        found: dict[str, Any] = await self.done("login", {"user": {"username": username}, "password": digest(password)})
         return found
 
     async def closed(self, seconds: float = PATIENCE) -> int:

@@ -15,7 +15,7 @@ import httpx2
 import pyotp
 
 from dragoman.app import core_over, gateway, mounts, open_doors
-from dragoman.core import Core
+from dragoman.core import Core, identifiers
 from dragoman.core.accounts import NewAccount
 from dragoman.core.doors import Door
 from dragoman.core.ports import Letter, SystemRandom
@@ -101,6 +101,15 @@ class House:
         enrolled = await self.core.factors.enable_totp(person.account)
         return Totp(self, enrolled.seed.reveal(), tuple(c.reveal() for c in enrolled.recovery_codes))
 
+    async def enrol_email(self, person: Person, *, recovery: bool = False) -> tuple[str, ...]:
+        """Enrol codes by mail for an account, as an operator would; return its recovery codes, if they are wanted."""
+        drawn = await self.core.factors.enable_email(person.account, recovery=recovery)
+        return tuple(code.reveal() for code in drawn)
+
+    async def mailed_code(self) -> str:
+        """Return the code that was mailed last."""
+        return (await self.letters("code"))[-1].values["code"]
+
     async def sessions(self) -> list[tuple[str, str, bytes]]:
         """Return door, kind and account of every session that was not ended."""
         return [(door, kind, account) for door, kind, account in await self.db.scan(_LIVE)]
@@ -118,7 +127,8 @@ class House:
     async def ticket(self, purpose: Purpose, person: Person, about: str = "", door: Door | None = None) -> str:
         """Return the token of a ticket put as a letter would bring it. `about` is the account's address by default."""
         tickets = self.core.recovery._t.tickets
-        draft = tickets.draft(purpose, person.account.id, about=about or person.email or "", door=door)
+        about = about or identifiers.fold("email", person.email or "")
+        draft = tickets.draft(purpose, person.account.id, about=about, door=door)
 
         async def fn(tx: Tx) -> None:
             await tickets.put(tx, draft)

@@ -14,12 +14,14 @@ import asyncio
 import re
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default as rules
+from functools import cached_property
 from typing import Any, Literal, Self, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
@@ -28,6 +30,7 @@ Security = Literal["none", "starttls", "tls"]
 Phase = Literal["MAIL", "RCPT", "DATA", "middle", "answer"]
 """Where a misdeed happens: at a command, in the middle of the content, or when the letter is kept but not answered."""
 
+_MESSAGE_ID = re.compile(rb"^Message-ID: (<[^>\s]+>)\r$", re.MULTILINE)
 _LINK = re.compile(r"https?://[^\s<>\"]+")
 _CODE = re.compile(r"^[ \t]*((?=\S*[0-9])[0-9A-Za-z-]{4,16})[ \t]*$", re.MULTILINE)
 
@@ -39,11 +42,19 @@ class Received:
     sender: str
     """As the envelope names it."""
     to: str
-    message: EmailMessage
     raw: bytes
     encrypted: bool
     login: str | None
     """As whom the client had signed in to the mail server."""
+    connection: int = 0
+    """The number of the connection it came over, from 1."""
+    at: float = 0.0
+    """When, on the clock that measures durations."""
+
+    @cached_property
+    def message(self) -> EmailMessage:
+        """The letter, taken apart when somebody looks: a test may receive ten thousand."""
+        return message_from_bytes(self.raw, policy=rules)
 
     @property
     def subject(self) -> str:
@@ -53,7 +64,9 @@ class Received:
     @property
     def message_id(self) -> str:
         """The same at every hand-over of one letter."""
-        return str(self.message["Message-ID"])
+        found = _MESSAGE_ID.search(self.raw)
+        assert found is not None, "no Message-ID"
+        return found[1].decode()
 
     @property
     def text(self) -> str:
@@ -224,10 +237,11 @@ class Post:
 
     # ------------------------------------------------------------ for the sessions, in the server's thread
 
-    def opened(self, session: _Session) -> None:
-        """Count a connection."""
+    def opened(self, session: _Session) -> int:
+        """Count a connection; return its number."""
         self.connections += 1
         self._open.add(session)
+        return self.connections
 
     def closed(self, session: _Session) -> None:
         """Forget a connection."""
@@ -258,6 +272,7 @@ class _Session(SMTP):
 
     def __init__(self, post: Post) -> None:
         self._post = post
+        self._number = 0
         super().__init__(
             None,
             hostname="post.example.com",
@@ -275,7 +290,7 @@ class _Session(SMTP):
 
     def connection_made(self, transport: Any) -> None:
         if self not in self._post._open:  # else it is the same connection, now encrypted
-            self._post.opened(self)
+            self._number = self._post.opened(self)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -337,10 +352,11 @@ class _Session(SMTP):
             Received(
                 sender=envelope.mail_from,
                 to=to,
-                message=message_from_bytes(envelope.original_content, policy=rules),
                 raw=envelope.original_content,
                 encrypted=session.ssl is not None or post.security == "tls",
                 login=session.auth_data.decode() if session.auth_data else None,
+                connection=self._number,
+                at=time.monotonic(),
             )
         )
         if post.trick("answer", to):

@@ -21,11 +21,13 @@ from dragoman.core.recovery import Changed
 from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
+from dragoman.storage import tickets
 from dragoman.web import pages
 from kit.house import PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "ticket", "nothing"]
-"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, a mailed link, nothing."""
+Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
+"""What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
+session, a mailed link, nothing at all."""
 
 
 @dataclass
@@ -79,6 +81,7 @@ class Guest:
         return self.totp.code() if self.totp is not None else "000000"
 
 
+NEW_PASSWORD = "Another horse battery 7"
 Send = Callable[[Guest], Awaitable[httpx2.Response]]
 
 
@@ -135,6 +138,31 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
+def _asks(dialect: str, path: str) -> Recipe:
+    """Ask for a mail."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, json={"email": guest.email})
+
+    return Recipe(dialect, "POST", path, "", "nothing", send)
+
+
+def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes: int = 0, **body: str) -> Recipe:
+    """Use what a mail brought; in the body, `{token}` stands for it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        own = guest.house.core.doors[dialect]
+        token = await guest.house.ticket(purpose, guest.person, door=own)
+        filled = {name.replace("_", "-"): text.replace("{token}", token) for name, text in body.items()}
+        return await guest.call("POST", path, json=filled, headers={"X-Recaptcha-Token": "a-captcha"})
+
+    return Recipe(dialect, "POST", path, form, "ticket", send, makes)
+
+
+async def _send_email_code(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
+
+
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
 
@@ -154,6 +182,7 @@ ROCKETCHAT = (
     _login("directory", lambda g: {"ldap": True, "username": g.username, "ldapPass": g.password, "ldapOptions": {}}),
     _login("resume", lambda g: {"resume": g.held.get("rc", "")}, proves="session", makes=0),
     Recipe("rocketchat", "POST", "/api/v1/login", "form-encoded", "password", _login_as_form, 1),
+    Recipe("rocketchat", "POST", "/api/v1/users.2fa.sendEmailCode", "", "nothing", _send_email_code),
     _chat("POST", "/api/v1/logout"),
     _chat("GET", "/api/v1/logout"),
     _chat("GET", "/api/v1/me"),
@@ -161,6 +190,9 @@ ROCKETCHAT = (
     _chat("GET", "/api/v1/info", "nothing"),
     _chat("GET", "/api/v1/settings.public", "nothing", "?_id=Site_Name"),
     _chat("GET", "/api/v1/settings.oauth", "nothing"),
+    _asks("rocketchat", "/api/v1/users.forgotPassword"),
+    _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
+    _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
@@ -178,6 +210,10 @@ async def _p8_verify(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/auth/user/verify-challenge", json=body)
 
 
+async def _p8_check(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/auth/user/verify-token", json={"token": guest.held.get("p8", "a.b.c.d.e")})
+
+
 async def _p8_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/api/profile", headers=bearer(guest.held.get("p8", "x")))
 
@@ -186,6 +222,10 @@ POCKETM8 = (
     Recipe("pocketm8", "POST", "/api/auth/user/sign-in", "", "password", _p8_sign_in, 2),
     Recipe("pocketm8", "POST", "/api/auth/user/verify-challenge", "", "code", _p8_verify, 2),
     Recipe("pocketm8", "GET", "/api/profile", "", "session", _p8_profile),
+    _asks("pocketm8", "/api/auth/user/reset-password"),
+    _mailed("pocketm8", "/api/auth/user/verify-token", "reset", "check", token="{token}"),
+    _mailed("pocketm8", "/api/auth/user/verify-token", "reset", "set", secret="{token}", password=NEW_PASSWORD),
+    Recipe("pocketm8", "POST", "/api/auth/user/verify-token", "access token", "session", _p8_check),
 )
 
 _PROBE = "/frontend/api/v1/auth"
@@ -197,6 +237,15 @@ def _probe_sign_in(form: str, **how: Any) -> Recipe:
         return await guest.call("POST", f"{_PROBE}/sign-in", **{how.get("as_", "json"): body})
 
     return Recipe("probe", "POST", f"{_PROBE}/sign-in", form, "password", send, 1)
+
+
+def _probe_password(form: str, query: str = "") -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        body = {"old-password": guest.password, "new-password": NEW_PASSWORD}
+        named = bearer(guest.held.get("probe", "x"))
+        return await guest.call("PUT", f"{_PROBE}/current/password{query}", headers=named, **{form: body})
+
+    return Recipe("probe", "PUT", f"{_PROBE}/current/password", f"{form}{query}", "confirm", send, full_only=True)
 
 
 def _probe(method: str, path: str, *, full_only: bool = False, query: str = "") -> Recipe:
@@ -217,6 +266,9 @@ PROBE = (
     _probe("DELETE", f"{_PROBE}/session/{{session_id}}", full_only=True),
     _probe("DELETE", f"{_PROBE}/sign-out"),
     _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
+    _probe_password("data"),
+    _probe_password("json", "?logout-all=true"),
+    _mailed("probe", f"{_PROBE}/verify", "verify", verify_token="{token}"),
 )
 
 
@@ -249,6 +301,14 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
 
 
+async def _fb_resend(guest: Guest) -> httpx2.Response:
+    house, person = guest.house, guest.person
+    await house.ticket("verify", person)
+    id = await tickets.newest_live(house.db, person.account.id, "verify", house.clock.now())
+    house.clock.move(61)
+    return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
+
+
 FLASHBACK = (
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
@@ -257,6 +317,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+    _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
+    _mailed("flashback", "/user/verify-email", "verify", token="{token}", makes=1),
+    Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
+    _asks("flashback", "/user/request-reset-password"),
+    _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
 )
 
 
@@ -273,7 +338,6 @@ async def _static(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", linked[1] if linked else "/static/none")
 
 
-NEW_PASSWORD = "a quite different battery"
 _BOTH = {"password": NEW_PASSWORD, "again": NEW_PASSWORD}
 
 

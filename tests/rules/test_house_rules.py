@@ -13,13 +13,13 @@ from typing import Any, cast
 import pytest
 
 from dragoman.app import mounts
-from dragoman.core import refusals
+from dragoman.core import letters, notices, refusals
 from dragoman.http import faults
 from dragoman.http.dialect import Dialect
 from dragoman.settings import load
 from dragoman.web import pages
 from kit.recipes import RECIPES
-from kit.source import ROOT, Source, read, sources
+from kit.source import ROOT, Source, dotted, read, sources
 
 FILE_LINES, FUNCTION_LINES, PARAMETERS, HANDLER_LINES, DIALECT_LINES = 500, 60, 5, 15, 1500
 DIALECTS: tuple[Dialect, ...] = tuple(mount.dialect for mount in mounts(load(None, {}, {})))
@@ -154,6 +154,27 @@ def test_every_operation_says_what_it_does() -> None:
         for operation in dialect.operations:
             assert operation.summary, operation
             assert operation.answers, operation
+
+
+def test_every_notice_has_a_bound() -> None:
+    """Nobody floods an owner: a kind has a daily bound or tells of an act that has one; the how-to lists them all."""
+    by_act = {"password_set", "address_changed", "phone_changed", "account_deactivated", "account_deleted"}
+    assert notices.A_DAY.keys() | by_act == letters.NOTICES.keys()
+    assert not notices.A_DAY.keys() & by_act
+    told = (ROOT.parents[1] / "docs" / "how-to" / "send-mail.md").read_text()
+    assert [kind for kind in letters.NOTICES if f"`{kind}`" not in told] == []
+
+
+def test_bounded_notices_are_drafted_in_one_place() -> None:
+    """A letter of such a kind that is drafted elsewhere would go around its bound, and to one address alone."""
+    found = {}
+    for source in sources():
+        for call in source.walk():
+            if isinstance(call, ast.Call) and dotted(call.func).endswith("letters.draft") and call.args:
+                kind = call.args[0]
+                if isinstance(kind, ast.Constant) and kind.value in notices.A_DAY:
+                    found[source.name] = kind.value
+    assert found == {}
 
 
 def test_imports_point_one_way() -> None:

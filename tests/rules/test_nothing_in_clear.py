@@ -174,7 +174,7 @@ def everything_said() -> Iterator[list[str]]:
 
 FIELDS = (
     "user", "username", "email", "password", "code", "resume", "ldapPass", "challengeId", "refreshToken",
-    "refresh_token", "ret-url", "current-user", "mfaType", "otp",
+    "refresh_token", "ret-url", "current-user", "mfaType", "otp", "emailOrUsername",
 )  # fmt: skip
 
 

@@ -72,8 +72,8 @@ def sql_into_session(source: Source) -> Iterable[str]:
 
 
 _VERDICT = re.compile(r"_*(?:verify|accept|prove|check|authenticate)")
-_JUDGES = ("core/credentials/", "core/signin.py", "core/second_factor.py", "core/hashing.py", "core/tokens.py",
-           "core/sessions.py")  # fmt: skip
+_JUDGES = ("core/credentials/", "core/signin.py", "core/second_factor.py", "core/mailed_codes.py", "core/hashing.py",
+           "core/tokens.py", "core/sessions.py")  # fmt: skip
 
 
 def verdicts_as_bool(source: Source) -> Iterable[str]:

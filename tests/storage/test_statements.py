@@ -33,6 +33,7 @@ HOT = [s for s in PORTABLE if s.hot]
 ORGANIZATION, ACCOUNT, OTHER, FRESH, SESSION, ENDED = (bytes([n]) * 16 for n in range(1, 7))
 HASH = b"h" * 32
 TICKET = b"t" * 16
+LEASE = b"l" * 16
 NOW = 1_800_000_000_000
 
 VALUES: dict[str, Any] = {
@@ -40,14 +41,16 @@ VALUES: dict[str, Any] = {
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
     "code": "123456", "confirmed": 0,
-    "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "detail": "{}", "device": None, "dies_at": NOW,
-    "display_name": "Ada", "door": "probe", "channel": "mail",
+    "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "deleted_from": "active",
+    "detail": "{}", "device": None, "dies_at": NOW,
+    "display_name": "Ada", "door": "probe", "channel": "mail", "due_at": 5, "fault": "RCPT: 451",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
-    "language": "de", "lapses_at": NOW, "last_name": "Example", "limit": 10,
+    "language": "de", "lapses_at": NOW, "last_name": "Example", "lease": LEASE, "limit": 10,
+    "until": NOW + 1000,
     "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
-    "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "odd_retries": 3, "others": 4,
+    "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
     "old": b"sealed", "organization": ORGANIZATION,
     "parent": None, "proved_at": NOW, "purpose": "reset",
     "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
@@ -61,7 +64,10 @@ VALUES: dict[str, Any] = {
 OTHERWISE: dict[tuple[str, str], Any] = {
     ("dragoman.storage.accounts", "after"): b"",
     ("dragoman.storage.codes", "door"): "",
+    ("dragoman.storage.erasure", "id"): OTHER,
+    ("dragoman.storage.held", "after"): b"",
     ("dragoman.storage.tickets", "id"): TICKET,
+    ("dragoman.storage.outbox", "id"): TICKET,
     ("dragoman.storage.accounts", "now"): NOW,
     ("dragoman.storage.keys", "id"): 99,
     ("dragoman.storage.keys", "before"): NOW,
@@ -83,7 +89,7 @@ def arguments(statement: Statement) -> dict[str, Any]:
             chosen["id"] = ACCOUNT
     elif " identifier(" in statement.sql or " alias(" in statement.sql:
         chosen.update({k: "fresh" for k in ("folded", "value", "system") if k in chosen})
-    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "recovery_code", "ticket")):
+    elif any(f" {table}(" in statement.sql for table in ("attempt", "mark", "outbox", "recovery_code", "ticket")):
         chosen.update({k: b"f" * 32 for k in ("handle", "hash", "mac") if k in chosen})
         chosen.update({k: FRESH for k in ("id",) if k in chosen})
     return chosen
@@ -123,8 +129,10 @@ SEED = [
         " values (:t, :hash, 'reset', :a, 'ada@example.com', 5, :later)",
         "insert into code(account, purpose, door, mac, about, created_at, ends_at)"
         " values (:a, 'reset', '', :hash, 'ada@example.com', 5, :later)",
-        "insert into outbox(id, channel, kind, account, sealed, created_at, due_at)"
-        " values (:t, 'mail', 'reset', :a, :sealed, 5, 5)",
+        "insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at, lease)"
+        " values (:t, 'mail', 'reset', :a, :sealed, 5, 5, 9, :lease)",
+        "insert into outbox(id, channel, kind, account, sealed, created_at, fault, dead_at)"
+        " values (:s, 'mail', 'reset', :a, :sealed, 4, 'RCPT: 550', 5)",
         "insert into setting(name, value, updated_at, changed_by) values ('ada', '20', 5, :b)",
         "insert into sequence(name, next) values ('ada', 7)",
         "insert into meta(name, value) values ('set_up', '1')",
@@ -132,7 +140,7 @@ SEED = [
 ]
 SEEDED = {
     "t": TICKET, "o": ORGANIZATION, "a": ACCOUNT, "b": OTHER, "s": SESSION, "e": ENDED, "hash": HASH,
-    "sealed": b"sealed", "later": NOW + 5000,
+    "sealed": b"sealed", "later": NOW + 5000, "lease": LEASE,
 }  # fmt: skip
 
 
@@ -277,6 +285,15 @@ async def _usual_day(house: House, recording: Recording) -> None:
     for code in (totp.wrong(), totp.code()):
         second = {"challengeId": challenge, "code": code}
         verified = await house.post("/api/auth/user/verify-challenge", json=second)
+    assert verified.status_code == 200, verified.text
+    with recording.paused():
+        await house.core.factors.disable_totp(ada.account)
+        await house.enrol_email(ada)
+        house.clock.move(60)
+    challenge = (await house.post("/api/auth/user/sign-in", json=flat)).json()["data"]["challengeId"]
+    code = await house.mailed_code()
+    for typed in ("not it", code):
+        verified = await house.post("/api/auth/user/verify-challenge", json={"challengeId": challenge, "code": typed})
     assert verified.status_code == 200, verified.text
 
 

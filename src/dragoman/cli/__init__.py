@@ -14,9 +14,12 @@ from dragoman.cli.given import where_options
 
 _COMMANDS = {
     "serve": ("dragoman.cli.serve:serve", "Serve every dialect that is switched on."),
+    "worker": ("dragoman.cli.worker:worker", "Deliver mail and tidy up, without serving anybody."),
     "account": ("dragoman.cli.account:account", "Add, show and change accounts."),
     "session": ("dragoman.cli.session:session", "List and end the sessions of an account."),
     "events": ("dragoman.cli.events:events", "Print the audit trail."),
+    "outbox": ("dragoman.cli.outbox:outbox", "List, retry and drop letters that wait to be sent."),
+    "mail": ("dragoman.cli.mail:mail", "Try the mail settings out."),
     "keys": ("dragoman.cli.keys:keys", "List and rotate the signing keys."),
     "doctor": ("dragoman.cli.doctor:doctor", "Name what is weaker than it could be, with the remedy."),
     "migrate": ("dragoman.cli.migrate:migrate", "Bring the database to this version's schema."),

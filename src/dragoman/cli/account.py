@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dragoman.cli import life
 from dragoman.cli.given import json_option, where_options
 from dragoman.cli.passwords import given_password, password_options
 from dragoman.cli.show import as_json as print_json
-from dragoman.cli.show import facts, plain, say, stamp, table, when
+from dragoman.cli.show import facts, say, stamp, table, when
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from dragoman.core import Core
-    from dragoman.model import Account, Person
+    from dragoman.model import Account, Identifier, Person
+
+UNDATED = 1 << 53
+"""A lapse from here on has no date yet: it follows when the address that took the place is verified."""
 
 
 @click.group(short_help="Add, show and change accounts.")
@@ -42,6 +46,7 @@ def account() -> None:
 @click.option("--phone", help="Phone number in E.164 form, +14155550100.")
 @click.option("--kind", type=click.Choice(["person", "bot"]), default="person", show_default=True)
 @click.option("--organization", metavar="NAME", help="Made where there is none.  [default: Default]")
+@click.option("--language", type=click.Choice(["en", "de"]), help="Of its mail.  [default: mail.language]")
 @password_options
 def add(as_json: bool, role: str, organization: str | None, **given: Any) -> None:
     """Add an account."""
@@ -100,13 +105,19 @@ def show(account: str, as_json: bool) -> None:
     """Show everything about one account but its secrets."""
     from dragoman.cli.running import with_core
 
-    async def work(core: Core) -> tuple[Person, int]:
+    async def work(core: Core) -> tuple[Person, int, str | None, dict[str, int | None]]:
         found = await core.accounts.named(account)
-        return await core.accounts.person(found), len(await core.sessions.list_own(found.id))
+        sessions = len(await core.sessions.list_own(found.id))
+        lapses = {one.shown: one.lapses_at for one in await core.addresses.held(found)}
+        return await core.accounts.person(found), sessions, await core.accounts.language(found), lapses
 
-    person, sessions = with_core(work)
+    person, sessions, language, lapses = with_core(work)
     if as_json:
-        print_json(described(person) | {"sessions": sessions})
+        shown = described(person) | {"sessions": sessions, "language": language}
+        for one in shown["identifiers"]:
+            at = lapses.get(one["value"])
+            one["lapsesAt"] = stamp(at) if at is not None and at < UNDATED else None
+        print_json(shown)
         return
     held = person.account
     facts(
@@ -114,7 +125,7 @@ def show(account: str, as_json: bool) -> None:
             ("id", _uuid(held.id)),
             ("username", person.username),
             ("name", person.name),
-            *((i.kind, f"{i.shown} ({i.state})") for i in person.identifiers if i.kind != "username"),
+            *((i.kind, _reached(i, lapses.get(i.shown))) for i in person.identifiers if i.kind != "username"),
             *((f"{system} alias", value) for system, value in person.aliases.items()),
             ("kind", held.kind),
             ("role", _role(held)),
@@ -124,6 +135,7 @@ def show(account: str, as_json: bool) -> None:
             ("password", "set" if person.has_password else "none"),
             ("second factors", ", ".join(sorted(person.factors)) or "none"),
             ("sessions", sessions),
+            ("language", language),
             ("first verified", when(held.first_verified_at)),
             ("last sign-in", when(held.signed_in_at)),
             ("added", when(held.created_at)),
@@ -144,6 +156,49 @@ def rename(account: str, username: str) -> None:
 
     with_core(work)
     say(f"{account} has the username {username}")
+
+
+@account.command("set-email")
+@where_options
+@click.argument("account")
+@click.argument("address")
+@click.option("--verified", is_flag=True, help="The address counts as verified.")
+def set_email(account: str, address: str, verified: bool) -> None:
+    """Change the e-mail address on behalf of the owner. Ends every client session of the account.
+
+    It is in force at once. A proved address before it stays for 7 days, and its owner is told how to undo the change.
+    """
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> Person:
+        found = await core.accounts.named(account)
+        return await core.addresses.change_email(found, address, state="verified" if verified else "vouched")
+
+    say(f"{account} has the e-mail address {with_core(work).email}")
+
+
+@account.command("set-phone")
+@where_options
+@click.argument("account")
+@click.argument("number", required=False)
+@click.option("--none", "none", is_flag=True, help="Let the account have no phone number.")
+def set_phone(account: str, number: str | None, none: bool) -> None:
+    """Change the phone number on behalf of the owner; NUMBER is in E.164 form, +14155550100.
+
+    A proved number before it is kept for 7 days, and the owner is told by mail how to undo the change.
+    """
+    from dragoman.cli.running import with_core
+
+    if (number is None) is not none:
+        raise click.UsageError("give a number, or --none")
+
+    async def work(core: Core) -> Person:
+        found = await core.accounts.named(account)
+        if number is None:
+            return await core.addresses.remove_phone(found)
+        return await core.addresses.change_phone(found, number, state="vouched")
+
+    say(f"{account} has the phone number {with_core(work).phone or '-'}")
 
 
 @account.command("set-password")
@@ -203,21 +258,6 @@ def import_hash(account: str, over_digest: bool) -> None:
     say(f"{account} signs in with the old password from now on")
 
 
-@account.command("set-status")
-@where_options
-@click.argument("account")
-@click.argument("status", type=click.Choice(["active", "deactivated", "suspended"]))
-def set_status(account: str, status: Any) -> None:
-    """Change the status. Whatever is not active ends every session and key."""
-    from dragoman.cli.running import with_core
-
-    async def work(core: Core) -> None:
-        await core.accounts.set_status(await core.accounts.named(account), status)
-
-    with_core(work)
-    say(f"{account} is {status}")
-
-
 @account.command()
 @where_options
 @click.argument("account")
@@ -232,22 +272,8 @@ def unlock(account: str) -> None:
     say(f"{account} is unlocked; {number} counters forgotten")
 
 
-@account.command()
-@where_options
-@click.argument("account")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def delete(account: str, yes: bool) -> None:
-    """Delete an account. It is erased after 30 days; until then `set-status ACCOUNT active` brings it back."""
-    from dragoman.cli.running import with_core
-
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Delete {plain(account)}?", abort=True, err=True)
-
-    async def work(core: Core) -> None:
-        await core.accounts.set_status(await core.accounts.named(account), "deleted")
-
-    with_core(work)
-    say(f"{account} is deleted; it is erased in 30 days")
+for _command in life.COMMANDS:
+    account.add_command(_command)
 
 
 # ---------------------------------------------------------------- the second factor
@@ -281,23 +307,69 @@ def enable(account: str, as_json: bool) -> None:
 
         segno.make(enrolled.url.reveal(), micro=False).terminal(compact=True)
     facts([("secret", enrolled.seed.reveal()), ("url", enrolled.url.reveal())])
-    click.echo("recovery codes, each good once:")
-    for code in codes:
-        click.echo(f"  {code}")
+    _show_codes(codes)
 
 
 @totp.command()
 @where_options
 @click.argument("account")
 def disable(account: str) -> None:
-    """Remove TOTP and the recovery codes. Ends every client session of the account."""
+    """Remove TOTP; the recovery codes go with the last factor. Ends every client session of the account."""
     from dragoman.cli.running import with_core
 
     async def work(core: Core) -> None:
         await core.factors.disable_totp(await core.accounts.named(account))
 
     with_core(work)
-    say(f"{account} has no second factor")
+    say(f"{account} is not asked for TOTP codes any more")
+
+
+@account.group("email-code", short_help="Enrol and remove codes by mail.")
+@where_options
+def email_code() -> None:
+    """Enrol and remove codes by mail as the second factor of an account."""
+
+
+@email_code.command("enable")
+@where_options
+@json_option
+@click.argument("account")
+@click.option("--recovery-codes", is_flag=True, help="Draw recovery codes too, if the account has none.")
+def enable_email_code(account: str, recovery_codes: bool, as_json: bool) -> None:
+    """Enrol codes by mail to the account's first vouched or verified address. Ends every client session of it."""
+    from dragoman.cli.running import with_core
+    from dragoman.model import Secret
+
+    async def work(core: Core) -> tuple[Secret, ...]:
+        return await core.factors.enable_email(await core.accounts.named(account), recovery=recovery_codes)
+
+    codes = [code.reveal() for code in with_core(work)]
+    if as_json:
+        print_json({"recoveryCodes": codes})
+        return
+    say(f"{account} gets a code by mail at each sign-in")
+    if codes:
+        _show_codes(codes)
+
+
+@email_code.command("disable")
+@where_options
+@click.argument("account")
+def disable_email_code(account: str) -> None:
+    """Remove codes by mail; the recovery codes go with the last factor. Ends every client session of the account."""
+    from dragoman.cli.running import with_core
+
+    async def work(core: Core) -> None:
+        await core.factors.disable_email(await core.accounts.named(account))
+
+    with_core(work)
+    say(f"{account} gets no codes by mail any more")
+
+
+def _show_codes(codes: list[str]) -> None:
+    click.echo("recovery codes, each good once:")
+    for code in codes:
+        click.echo(f"  {code}")
 
 
 # ---------------------------------------------------------------- shapes
@@ -339,6 +411,13 @@ async def _all(core: Core) -> AsyncIterator[Account]:
         last = page[-1].id
 
 
+def _reached(one: Identifier, lapses_at: int | None) -> str:
+    if lapses_at is None:
+        return f"{one.shown} ({one.state})"
+    lapse = when(lapses_at) if lapses_at < UNDATED else "once the new one is verified"
+    return f"{one.shown} ({one.state}, lapses {lapse})"
+
+
 def _role(account: Account) -> str:
     return "admin" if account.administrator else "user"
 
@@ -347,3 +426,10 @@ def _uuid(id: bytes) -> str:
     import uuid
 
     return str(uuid.UUID(bytes=id))
+
+
+# The commands that mail something; their file needs `account`'s shapes, so it is read last.
+from dragoman.cli.mailing import invite, verify_email  # noqa: E402
+
+account.add_command(invite)
+account.add_command(verify_email)

@@ -121,7 +121,9 @@ async def serve_here(
     opened = prepared(settings, os.environ) if life is None else app.opened(settings)
     async with opened as core:
         lines = access_log(settings, core.clock)
-        gateway = app.gateway(core, settings, app.mounts(settings), lifespan=partial(_beating, core), access_log=lines)
+        gateway = app.gateway(
+            core, settings, app.mounts(settings), lifespan=partial(_beating, core, settings), access_log=lines
+        )
         tls = settings.server.tls_cert
         config = serve_config(
             gateway,
@@ -139,12 +141,8 @@ async def serve_here(
 
 
 @contextlib.asynccontextmanager
-async def _beating(core: Core) -> AsyncIterator[None]:
-    """Do what is due once a second while requests are answered."""
-    beat = asyncio.create_task(app.tick_for_ever(core))
-    try:
+async def _beating(core: Core, settings: Settings) -> AsyncIterator[None]:
+    """Do what is due once a second while requests are answered, and deliver the outbox unless another process does."""
+    deliver = app.delivering(core, settings) if settings.mail.in_serve else contextlib.nullcontext()
+    async with app.beating(core), deliver:
         yield
-    finally:
-        beat.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await beat

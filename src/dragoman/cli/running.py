@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dragoman.cli.given import fail, settings_given
@@ -43,6 +43,22 @@ def with_core(work: Callable[[Core], Awaitable[T]]) -> T:
         fail(f"the database takes no calls at the moment: {broken}")
 
 
+def run_for_long(work: Coroutine[Any, Any, None]) -> None:
+    """Run what goes on until it is told to stop, on the fast loop. Raises app.NotReady when the database is away."""
+    import uvloop
+
+    from dragoman import app
+    from dragoman.core.refusals import of_storage
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(work)
+    except Exception as broken:
+        if of_storage(broken) is None:
+            raise
+        raise app.NotReady(f"the database takes no calls: {broken}") from None
+
+
 def words(refusal: Any) -> str:
     """Return a refusal as one line for an operator: the reason first, the remedy next."""
     from dragoman.core import refusals
@@ -60,6 +76,14 @@ def words(refusal: Any) -> str:
             return f"{refusal}; `dragoman config show` lists them, the configuration file alone makes looser"
         case refusals.AlreadyEnrolled():
             return "the factor is enrolled already; disable it first"
+        case refusals.LastAdministrator():
+            return "nobody else is an active administrator; make one with `dragoman account set-role ACCOUNT admin`"
+        case refusals.NotActive(status="deleted"):
+            return "the account is deleted; `dragoman account restore` brings it back"
+        case refusals.NotOffered():
+            return "this installation sends no mail; set mail.transport"
+        case refusals.NotActive():
+            return f"the account is {refusal.status}, so no link would do anything"
         case refusals.NotEnrolled():
             return "the factor is not enrolled"
     return str(refusal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dragoman.cli.given import fail, settings_given, where_options
+from dragoman.cli.running import run_for_long
 
 if TYPE_CHECKING:
     from dragoman.settings import Settings
@@ -65,7 +65,7 @@ def _serve_as_parent(settings: Settings) -> None:
     listener = listen.bound(settings)
     address = listen.address_of(listener, settings)
     if settings.server.workers == 1:
-        _run(listen.serve_here(settings, listener, lambda: announce(address)))
+        run_for_long(listen.serve_here(settings, listener, lambda: announce(address)))
         return
     from dragoman.cli.prepare import prepared
     from dragoman.cli.workers import Workers, command
@@ -74,7 +74,7 @@ def _serve_as_parent(settings: Settings) -> None:
         async with prepared(settings, os.environ):
             pass
 
-    _run(prepare())
+    run_for_long(prepare())
     sys.exit(Workers(settings.server.workers, listener, command(sys.argv[1:]), lambda: announce(address)).run())
 
 
@@ -87,22 +87,7 @@ def _serve_as_worker(settings: Settings, inherit: str) -> None:
     def answering() -> None:
         os.write(line, b".")
 
-    _run(listen.serve_here(settings, listener, answering, life=line))
-
-
-def _run(work: Any) -> None:
-    import uvloop
-
-    from dragoman import app
-    from dragoman.core.refusals import of_storage
-
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(work)
-    except Exception as broken:
-        if of_storage(broken) is None:
-            raise
-        raise app.NotReady(f"the database takes no calls: {broken}") from None
+    run_for_long(listen.serve_here(settings, listener, answering, life=line))
 
 
 def announce(address: str) -> None:

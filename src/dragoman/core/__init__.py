@@ -9,15 +9,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from dragoman.core.accounts import Accounts
+from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.feed import Feed
 from dragoman.core.hashing import HashPool
+from dragoman.core.health import Health, look
 from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
+from dragoman.core.life import Life
 from dragoman.core.limits import Limits
+from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Random
 from dragoman.core.recovery import Recovery
@@ -67,7 +71,10 @@ class Core:
         self.sessions = Sessions(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
+        self.life = Life(self._tools)
+        self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
+        self.outbox = Outbox(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 
@@ -117,9 +124,9 @@ class Core:
         """Apply every table's retention in small pieces; return how many rows went."""
         return await sweep(self.db, self.clock.now(), (await self.settings.current()).budgets)
 
-    async def password_schemes(self) -> dict[str, int]:
-        """Return how many passwords are stored in each form: scheme and cost, `canonical:m=19456,t=2,p=1`."""
-        return await stored_credentials.schemes(self.db)
+    async def health(self) -> Health:
+        """Count what is weak or stuck in what is stored; changes nothing."""
+        return await look(self.db, await self.keystore.listed(), self.clock.now())
 
     async def events_after(self, number: int) -> list[Event]:
         """Return up to 1,000 lines of the audit trail numbered above `number`, oldest first."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -19,6 +20,7 @@ from dragoman.model import (
     Client,
     Id,
     Identifier,
+    Language,
     Millis,
     Password,
     Person,
@@ -56,6 +58,8 @@ class NewAccount(Struct, frozen=True):
     """None: 255 for administrators, else 0."""
     parent: Id | None = None
     status: Status = "active"
+    language: Language | None = None
+    """Of its mail; None: the installation's."""
 
 
 class Accounts:
@@ -64,6 +68,7 @@ class Accounts:
     def __init__(self, tools: Tools, signin: SignIn) -> None:
         self._t = tools
         self._signin = signin
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ finding
 
@@ -158,8 +163,11 @@ class Accounts:
         for _ in range(USERNAME_TRIES):
             try:
                 await self._t.db.transaction(
-                    partial(self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at)
-                )
+                    partial(
+                        self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at,
+                        language=new.language,
+                    )
+                )  # fmt: skip
             except ConstraintViolated:
                 taken = await self._taken(names)
                 if new.username is not None or taken != "username":
@@ -205,11 +213,13 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], sealed: tuple[str, bytes] | None,
-        dies_at: Millis | None,
+        self, tx: Tx, account: Account, names: list[Identifier], *, sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None, language: Language | None,
     ) -> None:  # fmt: skip
         now = account.created_at
         await accounts.insert(tx, account)
+        if language is not None:
+            await accounts.set_language(tx, account.id, language)
         for name in names:
             await accounts.insert_identifier(tx, account.id, name, identifiers.fold(name.kind, name.shown), now)
         aliases = {
@@ -266,10 +276,11 @@ class Accounts:
         if new.hexdigest.reveal() == old.hexdigest.reveal():
             raise refusals.SamePassword
         person = await self.person(account)
-        policy.check(new, (account.first_name, account.last_name, *(i.shown for i in person.identifiers)))
+        names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
+        policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
         sealed = await self._hashed(account.id, new)
-        notice = await t.letters.draft("password_changed", person, None, address=client.address)
+        notice = await self._notices.draft("password_changed", person, address=client.address)
         now = t.clock.now()
 
         async def fn(tx: Tx) -> bool:
@@ -285,7 +296,7 @@ class Accounts:
             await events.record(
                 tx, "password_set", now, client=client, account=account.id, session=caller.session.id, by="owner"
             )
-            await t.letters.put(tx, now, notice)
+            await self._notices.put(tx, notice, now)
             return True
 
         if not await t.db.transaction(fn):
@@ -298,12 +309,12 @@ class Accounts:
 
         `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
         """
+        person = await self.person(account)
         if not allow_weak:
-            person = await self.person(account)
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
-        now = self._t.clock.now()
-        await self._store_password(account, await self._hashed(account.id, password), now, initial=initial)
+        sealed, notice = await self._hashed(account.id, password), await self._notices.draft("password_set", person)
+        await self._store_password(account, sealed, initial=initial, notice=notice)
 
     async def import_hash(self, account: Account, stored: str) -> None:
         """Set the password to a hash made elsewhere, `scheme:text` (see `credentials.hashes.recognise`).
@@ -312,9 +323,12 @@ class Accounts:
         """
         label = hashes.examine(stored).label
         sealed = credentials.seal(self._t.sealer, account.id, "password", stored.encode())
-        await self._store_password(account, (label, sealed), self._t.clock.now(), initial=False)
+        await self._store_password(account, (label, sealed), initial=False)
 
-    async def _store_password(self, account: Account, sealed: tuple[str, bytes], now: Millis, *, initial: bool) -> None:
+    async def _store_password(
+        self, account: Account, sealed: tuple[str, bytes], *, initial: bool, notice: Notice | None = None
+    ) -> None:
+        now = self._t.clock.now()
         dies_at = now + INITIAL_FOR if initial else None
 
         async def fn(tx: Tx) -> None:
@@ -326,19 +340,21 @@ class Accounts:
             await sessions.end_all(tx, account.id, "password_set", now)
             await counters.drop_marks(tx, account.id)
             await events.record(tx, "password_set", now, account=account.id, by="operator")
+            await self._notices.put(tx, notice, now)
 
         await self._t.db.transaction(fn)
 
-    async def set_status(self, account: Account, status: Status) -> None:
-        """Change the status; whatever is not active ends every session, key and attempt (table C)."""
+    async def language(self, account: Account) -> str | None:
+        """Return the language in which the account wants its mail, None for the installation's."""
+        return await accounts.language(self._t.db, account.id)
+
+    async def set_language(self, account: Account, language: Language | None) -> None:
+        """Change the language of the account's mail; None for the installation's."""
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> None:
-            await accounts.set_status(tx, account.id, status, now)
-            if status != "active":
-                await attempts.drop_all(tx, account.id)
-                await sessions.end_all(tx, account.id, status, now)
-            await events.record(tx, "account_changed", now, account=account.id, what="status", to=status)
+            await accounts.set_language(tx, account.id, language)
+            await events.record(tx, "account_changed", now, account=account.id, what="language")
 
         await self._t.db.transaction(fn)
 

@@ -25,12 +25,15 @@ class Door(Struct, frozen=True):
     token: Opaque | Signed | Sealed
     """The form of what the client holds for a session."""
     factors: tuple[str, ...] = ("totp", "recovery")
-    """Second factors the wire can carry, best first."""
+    """Second factors the wire can carry, best first: a code is mailed at once where `email` is the first enrolled."""
     attempt: Literal["repeat", "handle"] | Signed = "repeat"
     """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
     signed limited token that names the attempt (decision 4)."""
     ticket: Signed | None = None
     """The form of a mailed verification token where the contract names one; None for 43 random characters."""
+    mixed_password: bool = False
+    """Whether a new password needs an upper-case letter, a lower-case one and a digit beside the policy of all doors,
+    since the contract says so (decision 26)."""
     idle: int | None = None
     absolute: int | None = None
     cap: int = 50

@@ -13,7 +13,8 @@ Kind = Literal[
     "password_refused",  # detail: reason
     "code_refused",  # a wrong code of the second factor
     "sign_in_refused",  # the credential was right, something else was not; detail: reason
-    "second_factor_asked",
+    "second_factor_asked",  # detail: mailed (yes or no), whether a code was sent
+    "code_asked_for",  # somebody asked for a code by mail without signing in; detail: sent (yes or no), name
     "locked_out",  # attempts refused by a budget, counted per minute; detail: budget
     "signed_out",
     "sessions_ended",  # detail: why, number
@@ -22,14 +23,28 @@ Kind = Literal[
     "link_sent",  # a link was mailed again, or by an operator; detail: purpose
     "link_used",  # detail: purpose
     "account_added",
-    "account_changed",  # detail: what
+    "account_changed",  # detail: what; for a status also status, was, by
+    "account_exported",  # everything held about it was handed out; detail: by
+    "account_erased",  # the last line of an account: those before it were blanked
     "password_set",  # detail: by
     "factor_enrolled",
     "factor_removed",
     "keys_rotated",  # detail: use
+    "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
+    "message_dead",  # a letter is tried no more; detail: message, tries, fault
+    "message_dropped",  # a letter was dropped unsent; detail: message, tries, fault
     "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
+HARMLESS = frozenset(
+    (
+        "budget", "by", "factor", "number", "policy", "proof", "purpose", "reason", "role", "sent", "status", "use",
+        "was", "what", "why",
+    )
+)  # fmt: skip
+"""Details whose values are words of ours or ids. Of the details of an erased account's lines nothing else is left."""
+OF_THE_HOUSE: frozenset[str] = frozenset({"setting_changed", "keys_rotated"})
+"""Kinds that tell of the installation and nobody's person: an erased account's lines of these keep all details."""
 
 
 async def record(

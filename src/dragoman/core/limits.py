@@ -62,7 +62,7 @@ class Budgets(Struct, frozen=True):
     codes_known: Budget = Budget((Window(10, HOUR),))
     telling: Budget = Budget((Window(10, HOUR),))
     sent: Budget = Budget((Window(1, MINUTE), Window(5, HOUR), Window(20, DAY)))
-    sent_by_strangers: Budget = Budget((Window(1, MINUTE), Window(3, HOUR), Window(20, DAY)))
+    sent_by_strangers: Budget = Budget((Window(1, MINUTE), Window(3, HOUR), Window(10, DAY)))
     sent_by_network: Budget = Budget((Window(20, HOUR),))
     codes_per_attempt: int = 5
     mark_failures: int = 10
@@ -103,6 +103,16 @@ def wait(budget: Budget, counter: Counter, now: Millis, by: int = 0) -> int:
         elif len(inside) >= window.limit:
             longest = max(longest, inside[-window.limit][0] + window.seconds - second)
     return longest
+
+
+def within_reach(budget: Budget, counter: Counter, now: Millis, failures: int) -> bool:
+    """Tell whether so many failures more could use the budget up."""
+    if budget.closes_at is not None and counter.streak + failures >= budget.closes_at:
+        return True
+    times = [at for at, _ in _marks(counter.marks)]
+    return any(
+        sum(at > now // 1000 - window.seconds for at in times) + failures >= window.limit for window in budget.windows
+    )
 
 
 def failed(budget: Budget, counter: Counter, now: Millis, by: int) -> Counter:
@@ -254,6 +264,13 @@ class Limits:
                 after = succeeded(before, tag(account))
                 await counters.put(tx, scope, network.encode(), after, now, account=None)
         await counters.know_network(tx, account, client.network, now)
+
+    async def opened(self, tx: Tx, client: Client, account: Id, now: Millis) -> None:
+        """Make the client's network known and forget what failed from there: the owner opened it by mail."""
+        await counters.know_network(tx, account, client.network, now)
+        subject = _subject(account, client.network.encode())
+        for scope in ("known", "known-codes"):
+            await counters.put(tx, scope, subject, counters.EMPTY, now, account=account)
 
     async def may_tell(self, tx: Tx, client: Client, now: Millis) -> bool:
         """Spend one of the network's telling answers; False when they are used up (decision 29)."""

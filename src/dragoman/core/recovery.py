@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
@@ -16,10 +17,11 @@ from dragoman.core import events, identifiers, refusals
 from dragoman.core.credentials import hashes, policy
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Client, Id, Millis, Password, Person
+from dragoman.model import Account, Client, Id, IdentifierKind, Millis, Password, Person, uuid_text
 from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
@@ -34,12 +36,14 @@ SLOT_SECONDS = 0.05
 
 
 class Changed(Struct, frozen=True):
-    """What a ticket to undo an address change is about, as JSON in `Ticket.about`. Both are folded."""
+    """What a ticket to undo a change of an address is about, as JSON in `Ticket.about`; both addresses folded."""
 
-    kind: str
-    """`email` or `phone`."""
+    kind: IdentifierKind
     old: str
+    """What is to be primary again; empty where there was none."""
     new: str
+    since: Millis = 0
+    """What came then or later goes; 0 for when the ticket was made."""
 
 
 class Linked(Struct, frozen=True):
@@ -61,7 +65,7 @@ class Deed(Struct, frozen=True):
     now: Millis
     password: tuple[str, bytes] | None
     """Scheme and sealed hash of the new password."""
-    notices: tuple[Waiting | None, ...]
+    notice: Notice | None
 
 
 class _Asked(Struct, frozen=True):
@@ -72,6 +76,8 @@ class _Asked(Struct, frozen=True):
     letter: Waiting | None
     known: bool
     destination: bytes
+    unknown: bool
+    """Nobody has the address. Told by nothing but a dialect whose contract demands it (decision 29)."""
 
 
 class Recovery:
@@ -79,6 +85,13 @@ class Recovery:
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+        self._notices = Notices(tools)
+
+    # ------------------------------------------------------------ what is offered
+
+    async def sends_mail(self) -> bool:
+        """Tell whether a mailer is configured."""
+        return (await self._t.policy()).mail.enabled
 
     # ------------------------------------------------------------ asking for a link
 
@@ -98,32 +111,88 @@ class Recovery:
         if not (policy.password_reset and policy.mail.enabled):
             raise refusals.NotOffered
 
-    async def request_verification(self, door: Door, address: str, client: Client) -> None:
+    async def request_verification(self, door: Door, address: str, client: Client, *, tells: bool = False) -> None:
         """Mail a link that proves an address which is not verified yet, alike for addresses that nobody has.
 
-        Raises NotOffered where no mail is sent.
+        :param tells: the contract demands that such addresses are told. Each answer then spends one of the network's
+            telling answers, whether or not anybody has the address; when they are used up, and where accounts are
+            concealed, nothing is told (decision 29).
+
+        Raises NotOffered where no mail is sent; NotFound where it tells.
         """
-        await self._request("verify", door.name, address, client, form=door)
+        await self._request("verify", door.name, address, client, form=door, tells=tells)
+
+    async def remind(self, door: Door, person: Person, client: Client) -> None:
+        """Mail another link to somebody who proved the password and is let in only with a verified address.
+
+        Within the sending budgets; nothing where no mail is sent or there is no address.
+        """
+        if person.email is not None and await self.sends_mail():
+            await self.request_verification(door, person.email, client)
+
+    async def send_verification(self, account: Account, door: Door | None = None) -> str | None:
+        """Mail a link to prove the account's primary address, or the first other that is not verified: an operator's
+        act. Returns the address, None when all are verified.
+
+        :param door: whose client the link is for; None for our page. Raises NotActive, NotOffered, BadIdentifier when
+            there is no address.
+        """
+        t, now = self._t, self._t.clock.now()
+        if account.status != "active":
+            raise refusals.NotActive(account.status)
+        if not await self.sends_mail():
+            raise refusals.NotOffered
+        person = await t.people.of(account)
+        if person.email is None:
+            raise refusals.BadIdentifier("email", "there is none to verify")
+        address = next((one.shown for one in person.emails if one.state != "verified"), None)
+        if address is None:
+            return None
+        draft = t.tickets.draft("verify", account.id, about=identifiers.fold("email", address), door=door)
+        letter = await self._letter(door.name if door is not None else "", person, draft, address)
+
+        async def fn(tx: Tx) -> None:
+            await t.tickets.put(tx, draft)
+            await t.letters.put(tx, now, letter)
+            await events.record(tx, "link_sent", now, account=account.id, purpose="verify")
+
+        await t.db.transaction(fn)
+        return address
+
+    async def verification_of(self, person: Person) -> str | None:
+        """Return the id of the newest live ticket that would verify somebody's address, as a UUID: `resend` takes it.
+
+        None when the primary address is verified, or no mail was sent in the last 24 h.
+        """
+        if not person.emails or person.emails[0].state == "verified":
+            return None
+        id = await tickets.newest_live(self._t.db, person.account.id, "verify", self._t.clock.now())
+        return None if id is None else uuid_text(id)
 
     async def resend(self, door: Door, id: bytes, client: Client) -> None:
         """Mail another link in the place of one to verify an address or to take up an invitation; that one is void.
 
-        :param id: `Ticket.id`. Raises BadTicket for an unknown or used one, TooSoon within a minute, NotOffered.
+        :param id: `Ticket.id`. Raises BadTicket for one that is unknown, used or of no use any more, TooSoon within a
+            minute, NotOffered.
         """
         t, now = self._t, self._t.clock.now()
+        if not await self.sends_mail():
+            raise refusals.NotOffered
         before = await tickets.by_id(t.db, id)
         if before is None or before.used_at is not None or before.purpose not in ("verify", "invite"):
             raise refusals.BadTicket
         waits = before.created_at + RESEND_AFTER - now
         if waits > 0:
             raise refusals.TooSoon(-(-waits // 1000))
-        person = await self._person(before.account)
+        person, held = await self._person(before.account), await stored.find(t.db, "email", before.about)
+        if not _fits(before.purpose, person.account) or held is None or held.account != before.account:
+            raise refusals.BadTicket
         draft = t.tickets.redraft(before, door=door)
-        letter = await self._letter(door.name, person, draft, before.about)
-        destination = self._destination(before.about)
+        letter = await self._letter(door.name, person, draft, held.shown)
+        to = t.letters.destination(before.about)
 
         async def fn(tx: Tx) -> int | None:
-            waiting = await t.limits.may_send(tx, destination, client, now, known=True)
+            waiting = await t.limits.may_send(tx, to, client, now, known=True)
             if waiting:
                 return waiting
             if not await t.tickets.renew(tx, before, draft):
@@ -139,15 +208,19 @@ class Recovery:
             raise refusals.TooSoon(waiting)
 
     async def _request(
-        self, purpose: Purpose, door: str, address: str, client: Client, *, form: Door | None = None
-    ) -> None:
+        self, purpose: Purpose, door: str, address: str, client: Client, *, form: Door | None = None,
+        tells: bool = False,
+    ) -> None:  # fmt: skip
         """Send a link of this purpose to an address, or do the same work for nobody."""
-        if not (await self._t.policy()).mail.enabled:
+        policy = await self._t.policy()
+        if not policy.mail.enabled:
             raise refusals.NotOffered
+        tells = tells and not policy.conceal_accounts
         t, now, began = self._t, self._t.clock.now(), self._t.clock.monotonic()
         asked = await self._ask(purpose, door, address, client, form)
 
-        async def fn(tx: Tx) -> None:
+        async def fn(tx: Tx) -> bool:
+            told = tells and await t.limits.may_tell(tx, client, now)
             waiting = await t.limits.may_send(tx, asked.destination, client, now, known=asked.known)
             send = asked.account is not None and not waiting
             if send:
@@ -158,9 +231,12 @@ class Recovery:
                 tx, "link_asked_for", now, client=client, account=account, door=door, purpose=purpose,
                 sent="yes" if send else "no",
             )  # fmt: skip
+            return told
 
-        await t.db.transaction(fn)
+        told = await t.db.transaction(fn)
         await asyncio.sleep(max(0.0, began + SLOT_SECONDS - t.clock.monotonic()))
+        if told and asked.unknown:
+            raise refusals.NotFound
 
     async def _ask(self, purpose: Purpose, door: str, address: str, client: Client, form: Door | None) -> _Asked:
         t = self._t
@@ -175,7 +251,9 @@ class Recovery:
         if person is not None and held is not None:
             letter = await self._letter(door, person, draft, held.shown)
         lane = await lane_of(t.db, draft.ticket.account, account.id if account else None, client, t.clock.now())
-        return _Asked(account if reached else None, draft, letter, lane.known, self._destination(folded))
+        return _Asked(
+            account if reached else None, draft, letter, lane.known, self._t.letters.destination(folded), held is None
+        )
 
     async def _may_reach(self, purpose: Purpose, held: Held, account: Account) -> bool:
         if account.status != "active":
@@ -191,9 +269,6 @@ class Recovery:
         link = (await self._t.policy()).mail.link(door, purpose, draft.token)
         more = {"days": str(life // DAY), "by": by} if purpose == "invite" else {"hours": str(life // HOUR)}
         return await self._t.letters.draft(purpose, person, to, life=life, link=link, **more)
-
-    def _destination(self, folded: str) -> bytes:
-        return self._t.sealer.mac("destination", folded.encode("utf-8", "surrogatepass"))[:16]
 
     async def _person(self, id: Id) -> Person:
         account = await accounts.by_id(self._t.db, id)
@@ -243,6 +318,22 @@ class Recovery:
         about = msgspec.json.decode(ticket.about, type=Changed)
         return Linked(person, about.old, about.new)
 
+    async def purpose_of(
+        self, purposes: Iterable[Purpose], presented: str, *, door: Door | None = None
+    ) -> tuple[Purpose, Person]:
+        """Return which of these purposes a link is for, and whose it is, if it is good; it stays good.
+
+        For wires that have one field for several kinds of links. Raises BadTicket, TicketExpired.
+        """
+        for purpose in purposes:
+            try:
+                return purpose, await self.check(purpose, presented, door=door)
+            except refusals.TicketExpired:
+                raise
+            except refusals.BadTicket:
+                continue
+        raise refusals.BadTicket
+
     async def use(
         self, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
         door: Door | None = None,
@@ -271,14 +362,15 @@ class Recovery:
         if purpose == "reset" or (purpose == "invite" and (password is not None or not person.has_password)):
             if password is None:
                 raise refusals.PasswordNeeded
-            policy.check(password, (account.first_name, account.last_name, *(i.shown for i in person.identifiers)))
+            names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
+            policy.check(password, names, mixed=door is not None and door.mixed_password)
             stored_hash = await t.pool.make(password)
             label = hashes.examine(stored_hash).label
             sealed = (label, credentials.seal(t.sealer, account.id, "password", stored_hash.encode()))
-        notices: tuple[Waiting | None, ...] = ()
+        notice = None
         if purpose == "reset":
-            notices = (await t.letters.draft("password_reset", person, None, address=client.address),)
-        return Deed(ticket, account, client, t.clock.now(), sealed, notices)
+            notice = await self._notices.draft("password_reset", person, address=client.address)
+        return Deed(ticket, account, client, t.clock.now(), sealed, notice)
 
     async def _found(self, purpose: Purpose, presented: str, door: Door | None) -> tuple[Ticket, Account]:
         ticket = await self._t.tickets.find(purpose, presented, door)
@@ -302,13 +394,14 @@ class Recovery:
             return refusals.BadTicket()
         await accounts.mail_proved(tx, account.id, now)
         await events.record(tx, "link_used", now, client=deed.client, account=account.id, purpose=purpose)
-        await self._t.letters.put(tx, now, *deed.notices)
+        await self._notices.put(tx, deed.notice, now)
         return None
 
     async def _reset(self, tx: Tx, deed: Deed) -> bool:
         account, now = deed.account.id, deed.now
         if deed.password is None or not await self._prove(tx, deed):
             return False
+        await self._take_back(tx, deed)
         await self._put_password(tx, deed)
         await accounts.raise_epoch(tx, account, now)
         await attempts.drop_all(tx, account)
@@ -335,19 +428,23 @@ class Recovery:
         account, now = deed.account.id, deed.now
         about = msgspec.json.decode(deed.ticket.about, type=Changed)
         held = {one.folded: one for one in await stored.listed(tx, account) if one.kind == about.kind}
+        if about.old and about.old not in held:
+            return False
         if about.kind == "email":
-            old = held.get(about.old)
-            if old is None or not await stored.verify(tx, account, "email", about.old, now):
-                return False
-            await stored.make_primary(tx, account, "email", about.old)
+            await stored.verify(tx, account, "email", about.old, now)
             await accounts.raise_epoch(tx, account, now)
             await attempts.drop_all(tx, account)
             await codes.drop_all(tx, account)
-            await tickets.drop_all(tx, account)
+            # Not the links that undo: whoever came in between holds one, too, and must not void the owner's.
+            for purpose in ("reset", "verify", "magic", "invite"):
+                await tickets.drop(tx, account, purpose)
             await sessions.end_clients(tx, account, "change_undone", now)
+        if about.old:
+            await stored.make_primary(tx, account, about.kind, about.old)
         # Whatever came with the change or after it came by the same hand.
+        since = about.since or deed.ticket.created_at
         for one in held.values():
-            if one.folded != about.old and one.created_at >= deed.ticket.created_at:
+            if one.folded != about.old and one.created_at >= since:
                 await stored.remove(tx, account, one.kind, one.folded)
         return True
 
@@ -355,7 +452,7 @@ class Recovery:
         """Let the owner in: his network is known from now on; where networks are not known, every lane is opened."""
         account, client = deed.account.id, deed.client
         if client.network:
-            await counters.know_network(tx, account, client.network, deed.now)
+            await self._t.limits.opened(tx, client, account, deed.now)
         else:
             await counters.drop_of(tx, account)
         return True
@@ -370,6 +467,15 @@ class Recovery:
         if held.primary:
             await stored.let_superseded_lapse(tx, account, "email", now + OLD_STAYS_FOR)
         return True
+
+    async def _take_back(self, tx: Tx, deed: Deed) -> None:
+        """Undo a change of address that nobody proved yet: who resets by the address before does not use the new."""
+        account = deed.account.id
+        held = [one for one in await stored.listed(tx, account) if one.kind == "email"]
+        claimed = next((one for one in held if one.primary and not _proved(one)), None)
+        if claimed is not None and claimed.folded != deed.ticket.about:
+            await stored.make_primary(tx, account, "email", deed.ticket.about)
+            await stored.remove(tx, account, "email", claimed.folded)
 
     async def _put_password(self, tx: Tx, deed: Deed) -> None:
         if deed.password is None:
@@ -386,6 +492,6 @@ def _proved(one: Held) -> bool:
     return one.state != "claimed"
 
 
-def _fits(purpose: Purpose, account: Account) -> bool:
+def _fits(purpose: str, account: Account) -> bool:
     """Tell whether a link of this purpose may do anything for an account of this status."""
     return account.status == ("invited" if purpose == "invite" else "active")

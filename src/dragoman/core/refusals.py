@@ -6,7 +6,7 @@ table from these classes to its own error; a test fails while one is missing.
 
 from __future__ import annotations
 
-from dragoman.model import Person, Status
+from dragoman.model import Mailed, Person, Status
 from dragoman.storage.engine import StorageBusy, StorageUnavailable
 from dragoman.storage.statement import UnstorableValue
 
@@ -84,14 +84,26 @@ class NoUsableFactor(Refusal):
 class WrongCode(Refusal):
     """The code of the second factor is wrong, used or out of time. `person` is who proved the password, if known."""
 
-    def __init__(self, person: Person | None = None, offers: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, person: Person | None = None, offers: tuple[str, ...] = (), mailed: Mailed | None = None
+    ) -> None:  # fmt: skip
         super().__init__()
         self.person = person
         self.offers = offers
+        self.mailed = mailed
+
+
+class CodeVoid(WrongCode):
+    """The code is wrong, and so many were that the mailed one is void: the next sign-in mails another (table D)."""
 
 
 class TooManyCodes(Waiting):
     """Too many wrong codes: this attempt or this lane's second step is closed (decision 8)."""
+
+    def __init__(self, retry_after: int = 1, person: Person | None = None, offers: tuple[str, ...] = ()) -> None:
+        super().__init__(retry_after)
+        self.person = person
+        self.offers = offers
 
 
 class NoSuchAttempt(Refusal):
@@ -130,7 +142,7 @@ class NotForKeys(Refusal):
 
 
 class VerificationRequired(Refusal):
-    """The account must verify its address before it may write (Flashback's write block)."""
+    """The account must verify its address before it may do this (Flashback's write block, enrolling mailed codes)."""
 
 
 # ---------------------------------------------------------------- mailed links, settings
@@ -210,7 +222,7 @@ class BadIdentifier(Refusal):
 
 
 class WeakPassword(Refusal):
-    """The new password breaks the policy; `reason` is too_short, too_long or common (decision 26)."""
+    """The new password breaks the policy; `reason` is too_short, too_long, too_plain or common (decision 26)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the password is {reason.replace('_', ' ')}")

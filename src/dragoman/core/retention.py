@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from dragoman.core.erasure import RETURN_DAYS, erase_due
 from dragoman.core.limits import Budgets
 from dragoman.model import Millis
-from dragoman.storage import accounts, attempts, codes, counters, events, identifiers, keys, outbox, sessions, tickets
+from dragoman.storage import attempts, codes, counters, events, identifiers, keys, outbox, sessions, tickets
 from dragoman.storage.engine import Engine, Tx
 
 DAY: Millis = 24 * 60 * 60_000
@@ -31,7 +32,6 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
         lambda tx: counters.sweep(tx, now - DAY, closing, UNKNOWN_NAMES_KEPT),
         lambda tx: counters.sweep_known(tx, now - 90 * DAY),
         lambda tx: keys.sweep(tx, now - 180 * DAY),
-        lambda tx: accounts.erase_deleted(tx, now - 30 * DAY),
     )
     gone = 0
     for piece in pieces:
@@ -40,4 +40,4 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
             gone += number
             if number < PIECE:
                 break
-    return gone
+    return gone + await erase_due(db, now - RETURN_DAYS * DAY, now, MOST_PIECES)

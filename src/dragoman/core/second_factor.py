@@ -1,4 +1,4 @@
-"""Checking a code of the second factor: TOTP or a recovery code, each good once (decision 8).
+"""Checking a code of the second factor: TOTP, a mailed code or a recovery code, each good once (decisions 8 and 9).
 
 The costly and secret part (unsealing, HMAC) is done before the transaction by `prepare`; `accept` spends the code
 inside it, so that of two requests with one code only one gets through.
@@ -10,9 +10,11 @@ import hashlib
 
 from msgspec import Struct
 
+from dragoman.core import mailed_codes
 from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.doors import Door
-from dragoman.model import Client, Id, Millis
+from dragoman.core.mailed_codes import Way
+from dragoman.model import Account, Client, Id, Millis
 from dragoman.storage import credentials
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.sealing import Sealer
@@ -24,7 +26,10 @@ class Code(Struct, frozen=True, gc=False):
     """A code as it arrived, made ready for comparison. `step` is the TOTP step it matches, if any."""
 
     step: int | None
+    mailed: tuple[bytes, ...]
+    """What it would be stored as, had it been mailed."""
     macs: tuple[bytes, ...]
+    """What it would be stored as among the recovery codes."""
     client: bytes
 
 
@@ -39,26 +44,33 @@ def client_print(client: Client) -> bytes:
     return hashlib.sha256(f"{client.network}\n{client.address}\n{client.user_agent}".encode()).digest()[:8]
 
 
-async def prepare(db: Reader, sealer: Sealer, account: Id, *, code: str, client: Client, now: Millis) -> Code:
-    """Compare a typed code with the account's TOTP seed and work out what to look for among its recovery codes."""
+async def prepare(
+    db: Reader, sealer: Sealer, account: Id, *, door: Door, code: str, client: Client, now: Millis
+) -> Code:  # fmt: skip
+    """Compare a typed code with the account's TOTP seed and work out what to look for among its other codes."""
     step = None
     enrolled = await credentials.find(db, account, "totp")
     if enrolled is not None:
         step = totp.matching_step(credentials.unseal(sealer, account, "totp", enrolled.sealed), code, now)
+    mailed = mailed_codes.candidates(sealer, account, door.name, code)
     macs = recovery_codes.candidates(sealer, account, code)
-    return Code(step, macs, client_print(client))
+    return Code(step, mailed, macs, client_print(client))
 
 
-async def accept(tx: Tx, account: Id, code: Code, door: Door, now: Millis) -> Proof | None:
-    """Spend the code, if it is good at this door; return what it proved, or None."""
-    if code.step is not None and "totp" in door.factors:
-        if await credentials.use_step(tx, account, code.step, code.client, now):
+async def accept(
+    tx: Tx, account: Account, code: Code, door: Door, now: Millis, *, offers: tuple[str, ...], way: Way | None
+) -> Proof | None:  # fmt: skip
+    """Spend the code, if it is good for one of the factors offered at this door; return what it proved, or None."""
+    if code.step is not None and "totp" in offers:
+        if await credentials.use_step(tx, account.id, code.step, code.client, now):
             return Proof("totp")
         since = now - REPEAT_WITHIN
-        if door.repeats_step and await credentials.repeat_step(tx, account, code.step, code.client, since):
+        if door.repeats_step and await credentials.repeat_step(tx, account.id, code.step, code.client, since):
             return Proof("totp")
-    if "recovery" in door.factors:
+    if way is not None and "email" in offers and await mailed_codes.take(tx, account, door, way, now, macs=code.mailed):
+        return Proof("email")
+    if "recovery" in offers:
         for mac in code.macs:
-            if await credentials.use_recovery_code(tx, account, mac, now):
+            if await credentials.use_recovery_code(tx, account.id, mac, now):
                 return Proof("recovery")
     return None

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from dragoman.core import chain, events, refusals
 from dragoman.core.doors import Door
 from dragoman.core.keys import NoKey
+from dragoman.core.notices import Notices
 from dragoman.core.organizations import may_manage
 from dragoman.core.second_factor import client_print
 from dragoman.core.tokens import ApiToken, BadToken, Opaque, Sealed, Signed
@@ -37,6 +38,7 @@ class Sessions:
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+        self._notices = Notices(tools)
         self._seen: dict[Id, Millis] = {}
 
     # ------------------------------------------------------------ who is it
@@ -164,12 +166,17 @@ class Sessions:
             )
             return _Child(session, state.key_id) if still else None
         if isinstance(verdict, chain.Theft):
-            await self._end_stolen(door, session, client, verdict.reason)
+            await self._end_stolen(door, state, client, verdict.reason)
             raise refusals.ChainStolen
         raise refusals.BadRefreshToken
 
-    async def _end_stolen(self, door: Door, session: Session, client: Client, reason: str) -> None:
-        now = self._t.clock.now()
+    async def _end_stolen(self, door: Door, state: Chain, client: Client, reason: str) -> None:
+        """End a stolen session and tell its owner where its spent token came from (decision 19)."""
+        session, now = state.session, self._t.clock.now()
+        person = await self._t.people.of(state.account)
+        notice = await self._notices.draft(
+            "chain_stolen", person, address=client.address, client=client.user_agent
+        )  # fmt: skip
 
         async def fn(tx: Tx) -> None:
             if await sessions.end(tx, session.id, "theft", now):
@@ -177,6 +184,7 @@ class Sessions:
                     tx, "chain_stolen", now, client=client, account=session.account, session=session.id,
                     door=door.name, reason=reason,
                 )  # fmt: skip
+                await self._notices.put(tx, notice, now)
 
         await self._t.db.transaction(fn)
 

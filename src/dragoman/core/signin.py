@@ -15,11 +15,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import chain, events, hashing, identifiers, refusals, second_factor
+from dragoman.core import chain, events, hashing, identifiers, mailed_codes, refusals, second_factor
 from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
 from dragoman.core.limits import Lane, lane_of
+from dragoman.core.mailed_codes import MailedCodes, Way
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
@@ -33,6 +35,7 @@ from dragoman.model import (
     Client,
     Grant,
     Id,
+    Mailed,
     Millis,
     Password,
     Pending,
@@ -83,6 +86,8 @@ class _Draft(Struct, frozen=True):
     mark: str
     seed: bytes
     key_id: int | None
+    way: Way | None = None
+    """How a code gets to the owner by mail, with the next one; None where no code can."""
 
 
 _NOTHING_DRAWN = _Draft(b"", b"", b"", "", None, "", None, b"", b"", b"", "", b"", None)
@@ -106,6 +111,10 @@ class _Try(Struct, frozen=True):
     now: Millis = 0
     code: Code | None = None
     draft: _Draft = _NOTHING_DRAWN
+    arrival: Notice | None = None
+    """Tells the owner of a sign-in from an unknown network."""
+    closing: Notice | None = None
+    """Tells the owner that the lane takes no more codes."""
 
 
 class _Done(Struct, frozen=True):
@@ -124,6 +133,7 @@ class _Waiting(Struct, frozen=True):
     person: Person
     offers: tuple[str, ...]
     ends_at: Millis
+    mailed: Mailed | None
 
 
 class SignIn:
@@ -132,6 +142,8 @@ class SignIn:
     def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
         self._recovery = recovery
+        self._codes = MailedCodes(tools)
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -142,7 +154,7 @@ class SignIn:
         """Sign in with an identifier and a password, and with a code where the whole login is sent again.
 
         Raises WrongPassword (UnknownAccount, NoPasswordSet where the door tells), AccountLocked, NetworkBlocked, Busy,
-        Unavailable; after the right password NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode,
+        Unavailable; after the right password NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode, CodeVoid,
         TooManyCodes.
         """
         look = await self._look(typed, client)
@@ -169,7 +181,8 @@ class SignIn:
         """Finish a paused sign-in with a code of its second factor.
 
         `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
-        door's), AccountLocked, NetworkBlocked, WrongCode, TooManyCodes, NotActive, NotAdmitted, Unavailable.
+        door's), AccountLocked, NetworkBlocked, WrongCode, CodeVoid, TooManyCodes, NotActive, NotAdmitted,
+        NoUsableFactor, Unavailable.
         """
         handle = self._handle(door, presented)
         attempt = await attempts.find(self._t.db, handle)
@@ -210,7 +223,7 @@ class SignIn:
         lane = await lane_of(self._t.db, account.id, account.id, client, deed.now)
         began = _Try(
             door=door, client=client, wish=wish or Wish(), lane=lane, account=account, version=0, methods="mail",
-            now=deed.now, draft=await self._draft(door, account.id, deed.now),
+            now=deed.now, draft=await self._draft(door, account, deed.now),
         )  # fmt: skip
 
         async def fn(tx: Tx) -> tuple[_Try, _Done | _Waiting | Refusal]:
@@ -319,6 +332,7 @@ class SignIn:
         if judged.lane_wait:
             account = look.account.id if look.account else None
             self._t.tally.locked_out(look.lane.scope, door.name, client, account)
+            await self._notices.still_closed(look.lane, look.account, door.name)
             raise refusals.AccountLocked(judged.lane_wait)
 
     async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
@@ -355,8 +369,8 @@ class SignIn:
             return sha256(named or b"").digest()
         return sha256(presented.encode("utf-8", "surrogatepass")).digest()
 
-    async def _draft(self, door: Door, account: Id, now: Millis) -> _Draft:
-        t = self._t
+    async def _draft(self, door: Door, owner: Account, now: Millis) -> _Draft:
+        t, account = self._t, owner.id
         session, child, key = (new_id(t.clock, t.random) for _ in range(3))
         token, token_hash = t.tokens.draw(door.token) if isinstance(door.token, Opaque) else ("", None)
         child_token, child_hash = "", None
@@ -374,6 +388,7 @@ class SignIn:
             mark=t.random.bytes(MARK_BYTES).hex(),
             seed=t.random.bytes(SEED_BYTES),
             key_id=t.keys().current(door.chain_use).id if door.refreshes else None,
+            way=await self._codes.way(door, owner),
         )  # fmt: skip
 
     # ------------------------------------------------------------ the decision, in one transaction
@@ -385,10 +400,12 @@ class SignIn:
         limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
         conceals = (await self._t.policy()).conceal_accounts
         lane = None if reason == "needs_plain_password" else look.lane
+        closing = await self._notices.closing(look.lane, look.account, door.name)
 
         async def fn(tx: Tx) -> Refusal:
             judged = await limits.judge(tx, look.lane, client, look.subject, now)
             await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
+            await self._notices.closed(tx, closing, look.lane, now)
             await events.record(
                 tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
                 reason=reason, name=look.subject.hex()[-8:],
@@ -416,14 +433,23 @@ class SignIn:
 
     async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
         """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
-        t, account, now = self._t, began.account.id, self._t.clock.now()
+        t, account, door, now = self._t, began.account.id, began.door, self._t.clock.now()
         prepared = None
         if code is not None:
-            prepared = await second_factor.prepare(t.db, t.sealer, account, code=code, client=began.client, now=now)
-        began = replace(began, now=now, code=prepared, draft=await self._draft(began.door, account, now))
+            prepared = await second_factor.prepare(
+                t.db, t.sealer, account, door=door, code=code, client=began.client, now=now
+            )
+        arrival = await self._notices.arrival(began.account, began.lane, began.client)
+        closing = None
+        if prepared is not None and prepared.step is None:
+            closing = await self._notices.codes_closing(began.lane, began.account, door.name)
+        began = replace(
+            began, now=now, code=prepared, draft=await self._draft(door, began.account, now), arrival=arrival,
+            closing=closing,
+        )  # fmt: skip
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, refusals.TooManyCodes):
-            t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, account)
+            t.tally.locked_out(f"{began.lane.scope}-codes", door.name, began.client, account)
         return done if isinstance(done, Refusal) else self._outcome(began, done)
 
     async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
@@ -443,13 +469,13 @@ class SignIn:
     async def _admit(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
-        refused = _unfit(began.door, person)
+        offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
+        refused = _unfit(began.door, person, offers)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if "totp" in person.factors:
-            offers = tuple(f for f in began.door.factors if f in person.factors)
+        if person.has_second_factor:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)
@@ -467,33 +493,43 @@ class SignIn:
                 began.now, ends_at,
             )  # fmt: skip
             await attempts.insert(tx, sha256(began.draft.handle).digest(), paused, ATTEMPTS_KEPT)
-        await self._note(tx, began, "second_factor_asked")
-        return _Waiting(person, offers, ends_at)
+        mailed = await self._codes.at_pause(
+            tx, began.draft.way, offers, person.account, door=began.door, client=began.client, known=began.lane.known,
+            now=began.now,
+        )  # fmt: skip
+        sent = mailed is not None and mailed.sent
+        await self._note(tx, began, "second_factor_asked", mailed="yes" if sent else "no")
+        return _Waiting(person, offers, ends_at, mailed)
 
     async def _spend(
         self, tx: Tx, began: _Try, person: Person, offers: tuple[str, ...]
     ) -> second_factor.Proof | Refusal:
         """Spend the code, or count it as wrong in its lane, its network and its attempt (table D)."""
-        limits, account = self._t.limits, began.account.id
-        waiting = await limits.judge_code(tx, began.lane, began.client, began.now)
+        limits, account, door, way, now = self._t.limits, person.account, began.door, began.draft.way, began.now
+        waiting = await limits.judge_code(tx, began.lane, began.client, now)
         if waiting:
-            return refusals.TooManyCodes(waiting)
+            await self._notices.codes_closed(tx, began.closing, began.lane, now)
+            return refusals.TooManyCodes(waiting, person, offers)
         if began.attempt is not None and await attempts.find(tx, began.attempt) is None:
             return refusals.NoSuchAttempt()
-        proof = (
-            None if began.code is None else await second_factor.accept(tx, account, began.code, began.door, began.now)
-        )
+        proof = None
+        if began.code is not None:
+            proof = await second_factor.accept(tx, account, began.code, door, now, offers=offers, way=way)
         if proof is not None:
             if began.attempt is not None:
                 await attempts.take(tx, began.attempt)
             return proof
-        await limits.code_failed(tx, began.lane, began.client, account, began.now)
+        await limits.code_failed(tx, began.lane, began.client, account.id, now)
+        await self._notices.codes_closed(tx, began.closing, began.lane, now)
         await self._note(tx, began, "code_refused")
         if began.attempt is not None:
             wrong = await attempts.count_wrong(tx, began.attempt)
             if wrong >= limits.budgets.codes_per_attempt:
                 await attempts.take(tx, began.attempt)
-        return refusals.WrongCode(person, offers)
+        if way is None or "email" not in offers:
+            return refusals.WrongCode(person, offers)
+        mailed, void = await mailed_codes.missed(tx, account, door, way, now, most=limits.budgets.codes_per_attempt)
+        return (refusals.CodeVoid if void else refusals.WrongCode)(person, offers, mailed)
 
     async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
         """Insert the session with all that goes with it. The only place where a Grant is made."""
@@ -515,6 +551,7 @@ class SignIn:
         if began.wish.end_others:
             await sessions.end_clients(tx, account.id, "others", now, keep=session.id)
         await sessions.end_beyond_cap(tx, account.id, door.name, door.cap, now)
+        await self._notices.arrived(tx, began.arrival, began.client, now)
         await self._t.limits.signed_in(tx, began.lane, began.client, account.id, now)
         await accounts.signed_in(tx, account.id, now)
         if began.first_digest:
@@ -568,7 +605,7 @@ class SignIn:
         if isinstance(done, Refusal):
             raise done
         if isinstance(done, _Waiting):
-            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at)
+            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at, done.mailed)
         return self._signed_in(began, done)
 
     def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
@@ -627,8 +664,8 @@ def _may_send(door: Door, credential: Credential, password: Password) -> bool:
     return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
 
 
-def _unfit(door: Door, person: Person) -> Refusal | None:
-    """Judge status, admission, verification, and whether the door can carry an enrolled factor, in this order."""
+def _unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
+    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
     account = person.account
     if account.status != "active":
         return refusals.NotActive(account.status)
@@ -636,7 +673,7 @@ def _unfit(door: Door, person: Person) -> Refusal | None:
         return refusals.NotAdmitted()
     if door.requires_verified and account.first_verified_at is None:
         return refusals.NotVerified(person)
-    if "totp" in person.factors and not person.factors.intersection(door.factors):
+    if person.has_second_factor and not offers:
         return refusals.NoUsableFactor()
     return None
 

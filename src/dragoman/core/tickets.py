@@ -28,6 +28,9 @@ LIVES: Mapping[Purpose, Millis] = {
 """How long each is good (decision 44)."""
 KEPT = 3
 """Live ones per account and purpose; the oldest beyond go."""
+UNDO_KEPT = 250
+"""The same for links to undo: more than an account's changes of addresses in 7 days can make (`core/addresses.py`), so
+that none of them voids the link of an earlier one."""
 TOKEN_BYTES = 32
 HANDLE_BYTES = 16
 
@@ -75,7 +78,7 @@ class Tickets:
 
     async def put(self, tx: Tx, draft: Draft) -> None:
         """Store a drawn ticket; the account's oldest live ones of its purpose beyond three go."""
-        await tickets.insert(tx, draft.ticket, KEPT)
+        await tickets.insert(tx, draft.ticket, UNDO_KEPT if draft.ticket.purpose == "undo" else KEPT)
 
     async def renew(self, tx: Tx, before: Ticket, draft: Draft) -> bool:
         """Store another token in a ticket's place: the one before is void. False when it was used meanwhile."""

@@ -90,6 +90,7 @@ def always_on(clock: Clock, ready: Ready, jwks: Jwks, metrics: Metrics) -> Diale
     @operation("GET", "/metrics", access="open", tag="health")
     async def prometheus(call: Call) -> Answer:
         """Give the counters in Prometheus's text format."""
+        await metrics.refresh()
         return Answer(200, metrics.text(), (("content-type", "text/plain; version=0.0.4; charset=utf-8"),))
 
     @operation("GET", "/.well-known/jwks.json", answers={200: KeySet}, access="open", tag="keys")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 
+log = structlog.get_logger("dragoman.metrics")
 _BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -32,6 +36,20 @@ class Tally:
         self.seconds += seconds
 
 
+class Reading(Struct, frozen=True):
+    """One number that another part of the program tells when it is asked."""
+
+    name: str
+    help: str
+    value: float
+    counts: bool = False
+    """Whether it only ever grows."""
+
+
+Source = Callable[[], Awaitable[Iterable[Reading]]]
+"""Returns its readings as they are now. Whatever it raises leaves them out."""
+
+
 class Metrics:
     """All tallies of a process. The library is imported when somebody first asks: a start should not wait for it."""
 
@@ -39,6 +57,8 @@ class Metrics:
         self._tallies: list[Tally] = []
         self.sockets: Mapping[str, int] = {}
         """Open sockets by dialect; the gateway's own count."""
+        self._sources: list[Source] = []
+        self._readings: list[Reading] = []
 
     @cached_property
     def registry(self) -> CollectorRegistry:
@@ -64,6 +84,20 @@ class Metrics:
         tally = Tally(dialect, method, path)
         self._tallies.append(tally)
         return tally
+
+    def watch(self, source: Source) -> None:
+        """Ask this source, too, whenever somebody reads the counters."""
+        self._sources.append(source)
+
+    async def refresh(self) -> None:
+        """Ask every source, for the next `text`. One that cannot tell is left out."""
+        readings: list[Reading] = []
+        for source in self._sources:
+            try:
+                readings += await source()
+            except Exception as fault:
+                log.warning("metrics left out", fault=type(fault).__name__)
+        self._readings = readings
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
@@ -96,3 +130,6 @@ class Metrics:
         yield requests
         yield seconds
         yield sockets
+        for each in self._readings:
+            family = CounterMetricFamily if each.counts else GaugeMetricFamily
+            yield family(each.name, each.help, value=each.value)

@@ -58,8 +58,16 @@ _NEXT = Statement(
        on conflict (name) do update set next = sequence.next + 1 returning next - 1"""
 )
 _SET_STATUS = Statement(
-    """update account set status = :status, deleted_at = :deleted_at, auth_epoch = auth_epoch + 1, updated_at = :now
+    """update account set status = :status, deleted_at = :deleted_at, deleted_from = :deleted_from,
+         auth_epoch = auth_epoch + 1, updated_at = :now
        where id = :id"""
+)
+_DELETION = Statement("select deleted_at, deleted_from from account where id = :id")
+_SET_ADMINISTRATOR = Statement(
+    "update account set administrator = :administrator, rank = :rank, updated_at = :now where id = :id"
+)
+_OTHER_ADMINISTRATOR = Statement(
+    "select 1 from account where administrator = 1 and status = 'active' and id <> :id limit 1"
 )
 _CHANGED = Statement("update account set facts = facts + 1 where id = :id", hot=True)
 _RAISE_EPOCH = Statement("update account set auth_epoch = auth_epoch + 1, updated_at = :now where id = :id", hot=True)
@@ -70,18 +78,14 @@ _INSERT_ORGANIZATION = Statement(
 )
 _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default = 1")
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
-_LANGUAGE = Statement("select language from account where id = :id")
+_LANGUAGE = Statement("select language from account where id = :id", hot=True)
 _SET_LANGUAGE = Statement("update account set language = :language where id = :id")
-_MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id")
+_MAIL_PROVED_AT = Statement("select mail_proved_at from account where id = :id", hot=True)
 _MAIL_PROVED = Statement("update account set mail_proved_at = :now where id = :id")
 _META = Statement("select value from meta where name = :name")
 _SET_META = Statement("insert into meta(name, value) values (:name, :value) on conflict (name) do nothing")
 _ADMINISTRATOR = Statement("select 1 from account where administrator = 1 limit 1")
 _COUNT = Statement("select count(*) from account where status <> 'deleted'")
-_ERASE_DELETED = Statement(
-    """delete from account where id in
-         (select id from account where status = 'deleted' and deleted_at < :before order by id limit 100)"""
-)
 
 
 def account_of(row: Row) -> Account:
@@ -200,8 +204,30 @@ async def next_number(tx: Tx, name: str) -> int:
 
 async def set_status(tx: Tx, account: Id, status: Status, now: Millis) -> None:
     """Change the status and raise the epoch, so that no sign-in under way is finished with the old one."""
-    deleted_at = now if status == "deleted" else None
-    await tx.run(_SET_STATUS, id=account, status=status, deleted_at=deleted_at, now=now)
+    await tx.run(_SET_STATUS, id=account, status=status, deleted_at=None, deleted_from=None, now=now)
+
+
+async def set_deleted(tx: Tx, account: Id, was: Status, deleted_at: Millis, now: Millis) -> None:
+    """Make the account a deleted one that was `was` before; a `deleted_at` of 0 lets it be erased at once."""
+    await tx.run(_SET_STATUS, id=account, status="deleted", deleted_at=deleted_at, deleted_from=was, now=now)
+
+
+async def deletion(db: Reader, account: Id) -> tuple[Millis, Status] | None:
+    """Return when an account was deleted and what it was before; None for one that is not deleted."""
+    row = await db.one(_DELETION, id=account)
+    if row is None or row[0] is None:
+        return None
+    return int(row[0]), cast("Status", row[1] or "active")
+
+
+async def set_administrator(tx: Tx, account: Id, administrator: bool, rank: int, now: Millis) -> None:
+    """Make the account an administrator or take that from it, with its rank."""
+    await tx.run(_SET_ADMINISTRATOR, id=account, administrator=int(administrator), rank=rank, now=now)
+
+
+async def other_administrator(tx: Tx, account: Id) -> bool:
+    """Tell whether somebody else is an active administrator."""
+    return await tx.one(_OTHER_ADMINISTRATOR, id=account) is not None
 
 
 async def raise_epoch(tx: Tx, account: Id, now: Millis) -> None:
@@ -272,8 +298,3 @@ async def has_administrator(db: Engine) -> bool:
 async def count(db: Engine) -> int:
     """Return how many accounts there are, deleted ones left out."""
     return int((await db.scan(_COUNT))[0][0])
-
-
-async def erase_deleted(tx: Tx, before: Millis) -> int:
-    """Erase up to 100 accounts deleted before then, with all that hangs on them; return how many."""
-    return await tx.run(_ERASE_DELETED, before=before)

@@ -16,17 +16,20 @@ _PUT = Statement(
     """insert into code(account, purpose, door, mac, about, wrong, created_at, ends_at)
        values (:account, :purpose, :door, :mac, :about, 0, :now, :ends_at)
        on conflict (account, purpose, door) do update set mac = excluded.mac, about = excluded.about, wrong = 0,
-         created_at = excluded.created_at, ends_at = excluded.ends_at"""
+         created_at = excluded.created_at, ends_at = excluded.ends_at""",
+    hot=True,
 )
 _TAKE = Statement(
     """delete from code where account = :account and purpose = :purpose and door = :door and mac = :mac
-       and ends_at > :now"""
+       and ends_at > :now""",
+    hot=True,
 )
 _WRONG = Statement(
     """update code set wrong = wrong + 1 where account = :account and purpose = :purpose and door = :door
-       returning wrong"""
+       returning wrong""",
+    hot=True,
 )
-_DROP = Statement("delete from code where account = :account and purpose = :purpose and door = :door")
+_DROP = Statement("delete from code where account = :account and purpose = :purpose and door = :door", hot=True)
 _DROP_ALL = Statement("delete from code where account = :account")
 _SWEEP = Statement(
     """delete from code where ends_at < :before and account in
@@ -35,7 +38,7 @@ _SWEEP = Statement(
 
 
 class Code(Struct, frozen=True, gc=False):
-    """One code that was sent. `about` is the folded destination."""
+    """One code that was sent. `about` says what it was sent for, so that it is void once that has changed."""
 
     mac: bytes
     about: str

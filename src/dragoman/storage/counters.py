@@ -31,6 +31,7 @@ _KNOWS = Statement(
     "select last_at from known_network where account = :account and network = :network and last_at >= :since",
     hot=True,
 )
+_KNOWS_ANY = Statement("select 1 from known_network where account = :account and last_at >= :since limit 1", hot=True)
 _KNOW = Statement(
     """insert into known_network(account, network, last_at) values (:account, :network, :now)
        on conflict (account, network) do update set last_at = excluded.last_at""",
@@ -95,6 +96,11 @@ async def sweep(tx: Tx, before: Millis, closing_streak: int, keep_unknown: int) 
 async def knows_network(db: Reader, account: Id, network: str, since: Millis) -> bool:
     """Tell whether the account has signed in from this network since then."""
     return await db.one(_KNOWS, account=account, network=network, since=since) is not None
+
+
+async def knows_any(db: Reader, account: Id, since: Millis) -> bool:
+    """Tell whether the account has signed in from any network since then."""
+    return await db.one(_KNOWS_ANY, account=account, since=since) is not None
 
 
 async def know_network(tx: Tx, account: Id, network: str, now: Millis) -> None:

@@ -13,6 +13,12 @@ _INSERT = Statement(
        values (:at, :kind, :account, :session, :door, :address, :detail, :count)""",
     hot=True,
 )
+_INSERT_OF = Statement(
+    """insert into event(at, kind, account, session, door, address, detail, count)
+       values (:at, :kind, :account, :session, :door,
+         coalesce((select :address from account where id = :account), ''), :detail, :count)""",
+    hot=True,
+)
 _AFTER = Statement(
     """select id, at, kind, account, session, door, address, detail, count from event
        where id > :after order by id limit 1000"""
@@ -43,10 +49,14 @@ class Event(Struct, frozen=True, gc=False):
 
 
 async def insert(tx: Tx, event: Event) -> None:
-    """Add a line. Its number comes from the database."""
+    """Add a line. Its number comes from the database.
+
+    A line about an account that was erased a moment ago is kept without the address: nothing would take it out later.
+    """
     await tx.run(
-        _INSERT, at=event.at, kind=event.kind, account=event.account, session=event.session, door=event.door,
-        address=event.address, detail=msgspec.json.encode(event.detail).decode(), count=event.count,
+        _INSERT if event.account is None else _INSERT_OF, at=event.at, kind=event.kind, account=event.account,
+        session=event.session, door=event.door, address=event.address,
+        detail=msgspec.json.encode(event.detail).decode(), count=event.count,
     )  # fmt: skip
 
 

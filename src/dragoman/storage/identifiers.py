@@ -17,8 +17,13 @@ _LISTED = Statement(
     f"select {_COLUMNS} from identifier where account = :account order by kind, is_primary desc, created_at, folded"
 )
 _VERIFY = Statement(
-    """update identifier set state = 'verified', verified_at = :now, lapses_at = null
+    """update identifier set state = 'verified', verified_at = :now,
+         lapses_at = case when is_primary = 1 then null else lapses_at end
        where kind = :kind and folded = :folded and account = :account"""
+)
+_VOUCH = Statement(
+    """update identifier set state = 'vouched', lapses_at = case when is_primary = 1 then null else lapses_at end
+       where kind = :kind and folded = :folded and account = :account and state = 'claimed'"""
 )
 _FIRST_VERIFIED = Statement(
     "update account set first_verified_at = coalesce(first_verified_at, :now), updated_at = :now where id = :account"
@@ -38,12 +43,23 @@ _LAPSE = Statement(
 _LAPSE_ONE = Statement(
     """update identifier set lapses_at = :lapses_at where account = :account and kind = :kind and folded = :folded"""
 )
-_REMOVE = Statement("delete from identifier where account = :account and kind = :kind and folded = :folded")
+_REMOVE = Statement(
+    """delete from identifier where account = :account and kind = :kind and folded = :folded
+       returning is_primary"""
+)
+_WITHDRAW = Statement(
+    """update identifier set is_primary = 0, lapses_at = :lapses_at
+       where account = :account and kind = :kind and folded = :folded"""
+)
+_RESPELL = Statement(
+    "update identifier set shown = :shown where account = :account and kind = :kind and folded = :folded"
+)
 _LAPSED = Statement(f"select {_COLUMNS} from identifier where lapses_at < :now order by lapses_at limit 50")
 _PROMOTE_BEST = Statement(
-    """update identifier set is_primary = 1, lapses_at = null where account = :account and kind = :kind and folded =
+    f"""update identifier set is_primary = 1, lapses_at = null where account = :account and kind = :kind and folded =
          (select folded from identifier where account = :account and kind = :kind
-          order by case state when 'verified' then 0 when 'vouched' then 1 else 2 end, created_at, folded limit 1)"""
+          order by case state when 'claimed' then 1 else 0 end, coalesce(lapses_at, cast({SUPERSEDED} as bigint)) desc,
+            case state when 'verified' then 0 else 1 end, created_at, folded limit 1)"""
 )
 
 
@@ -85,6 +101,12 @@ async def verify(tx: Tx, account: Id, kind: IdentifierKind, folded: str, now: Mi
     return True
 
 
+async def vouch(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> None:
+    """Record that an operator answers for an address that was only claimed."""
+    if await tx.run(_VOUCH, account=account, kind=kind, folded=folded):
+        await changed(tx, account)
+
+
 async def make_primary(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> None:
     """Let one identifier be what dialects show of its kind; it no longer lapses."""
     await tx.run(_DEMOTE, account=account, kind=kind, folded=folded)
@@ -102,20 +124,28 @@ async def let_superseded_lapse(tx: Tx, account: Id, kind: IdentifierKind, at: Mi
     await tx.run(_LAPSE, account=account, kind=kind, lapses_at=at)
 
 
+async def withdraw(tx: Tx, account: Id, kind: IdentifierKind, folded: str, at: Millis) -> None:
+    """Show an identifier no more, and let it go at this time; none takes its place."""
+    await tx.run(_WITHDRAW, account=account, kind=kind, folded=folded, lapses_at=at)
+    await changed(tx, account)
+
+
+async def respell(tx: Tx, account: Id, kind: IdentifierKind, folded: str, shown: str) -> None:
+    """Show an identifier as it is spelled now."""
+    await tx.run(_RESPELL, account=account, kind=kind, folded=folded, shown=shown)
+    await changed(tx, account)
+
+
 async def remove(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> bool:
-    """Take an identifier away; the best one left becomes primary. Tell whether the account had it."""
-    removed = await tx.run(_REMOVE, account=account, kind=kind, folded=folded) == 1
-    await changed(tx, account)
-    if removed:
-        await _keep_one_primary(tx, account, kind)
-    return removed
-
-
-async def _keep_one_primary(tx: Tx, account: Id, kind: IdentifierKind) -> None:
-    left = [one for one in await listed(tx, account) if one.kind == kind]
-    if left and not any(one.primary for one in left):
-        await tx.run(_PROMOTE_BEST, account=account, kind=kind)
-    await changed(tx, account)
+    """Take an identifier away; if it was primary, the best one left becomes so: a proved one, the last to have been
+    primary. Tell whether the account had it.
+    """
+    row = await tx.one(_REMOVE, account=account, kind=kind, folded=folded)
+    if row is not None:
+        if row[0] == 1:
+            await tx.run(_PROMOTE_BEST, account=account, kind=kind)
+        await changed(tx, account)
+    return row is not None
 
 
 async def sweep_lapsed(tx: Tx, now: Millis) -> int:

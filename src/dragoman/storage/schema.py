@@ -51,6 +51,11 @@ def _account(*, null: bool = False, key: bool = False) -> sa.Column[Any]:
     return sa.Column("account", Bytes, sa.ForeignKey("account.id", ondelete="CASCADE"), nullable=null, primary_key=key)
 
 
+def _few(name: str, column: sa.Column[Any], only: Any) -> None:
+    """Declare an index over the few rows that `only` holds for: counting them walks nothing else."""
+    sa.Index(name, column, sqlite_where=only, postgresql_where=only)
+
+
 meta = _table("meta", _text("name", key=True), _text("value"), kept=FOREVER)
 """Facts of the installation: the master key's check value, the latch of the first administrator."""
 
@@ -87,13 +92,19 @@ account = _table(
     _number("updated_at"),
     _number("signed_in_at", null=True),
     _number("deleted_at", null=True),
+    _text("deleted_from", null=True),
     _text("language", null=True),
     _number("mail_proved_at", null=True),
     kept=30 * DAY,
 )
-"""A person or bot. Kept for good; 30 days after a soft deletion, then erased with all that hangs on it."""
+"""A person or bot. Kept for good; 30 days after a soft deletion, then erased with all that hangs on it.
+
+`deleted_from` is the status that a return brings back. A `deleted_at` of 0 says that it is being erased now.
+"""
 sa.Index("ix_account_organization", account.c.organization, account.c.id)
 sa.Index("ix_account_parent", account.c.parent)
+_few("ix_account_administrator", account.c.id, account.c.administrator == sa.literal_column("1"))
+_few("ix_account_deleted_at", account.c.deleted_at, account.c.deleted_at.is_not(None))
 
 identifier = _table(
     "identifier",
@@ -114,6 +125,7 @@ One with `lapses_at` goes then: an address that was not proved, or the one it to
 """
 sa.Index("ix_identifier_account", identifier.c.account)
 sa.Index("ix_identifier_lapses_at", identifier.c.lapses_at)
+_few("ix_identifier_claimed", identifier.c.account, identifier.c.state == sa.literal_column("'claimed'"))
 
 alias = _table("alias", _text("system", key=True), _text("value", key=True), _account(), kept=FOREVER)
 """The names other systems know an account by, made with it (decision 16)."""
@@ -136,6 +148,7 @@ credential = _table(
     kept=FOREVER,
 )
 """A password's hash or a TOTP seed, sealed. `version` is raised by each change (threat 3)."""
+_few("ix_credential_dies_at", credential.c.dies_at, credential.c.dies_at.is_not(None))
 
 recovery_code = _table(
     "recovery_code", _account(key=True), _bytes("mac", key=True), _number("used_at", null=True), kept=FOREVER

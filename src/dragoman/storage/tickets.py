@@ -10,6 +10,10 @@ from dragoman.storage.engine import Reader, Statement, Tx
 _COLUMNS = "id, hash, purpose, account, about, created_at, ends_at, used_at"
 _FIND = Statement(f"select {_COLUMNS} from ticket where hash = :hash")
 _BY_ID = Statement(f"select {_COLUMNS} from ticket where id = :id")
+_NEWEST_LIVE = Statement(
+    """select id from ticket where account = :account and purpose = :purpose and used_at is null and ends_at > :now
+       order by created_at desc, id limit 1"""
+)
 _INSERT = Statement(
     """insert into ticket(id, hash, purpose, account, about, created_at, ends_at)
        values (:id, :hash, :purpose, :account, :about, :now, :ends_at)"""
@@ -28,6 +32,7 @@ _RENEW = Statement(
 )
 _DROP = Statement("delete from ticket where account = :account and purpose = :purpose and used_at is null")
 _DROP_ALL = Statement("delete from ticket where account = :account and used_at is null")
+_DROP_BUT = Statement("delete from ticket where account = :account and purpose <> :purpose and used_at is null")
 _SWEEP = Statement(
     "delete from ticket where id in (select id from ticket where ends_at < :before order by ends_at limit 200)"
 )
@@ -59,6 +64,12 @@ async def by_id(db: Reader, id: bytes) -> Ticket | None:
     return Ticket(*row) if row else None
 
 
+async def newest_live(db: Reader, account: Id, purpose: str, now: Millis) -> bytes | None:
+    """Return the id of the account's newest ticket of a purpose that is still good, or None."""
+    row = await db.one(_NEWEST_LIVE, account=account, purpose=purpose, now=now)
+    return row[0] if row else None
+
+
 async def insert(tx: Tx, ticket: Ticket, keep: int) -> None:
     """Store a ticket and let the account's oldest live ones of that purpose beyond `keep` go (decision 44)."""
     await tx.run(
@@ -86,6 +97,11 @@ async def drop(tx: Tx, account: Id, purpose: str) -> None:
 async def drop_all(tx: Tx, account: Id) -> None:
     """Let all unused tickets of the account go."""
     await tx.run(_DROP_ALL, account=account)
+
+
+async def drop_but(tx: Tx, account: Id, purpose: str) -> None:
+    """Let all unused tickets of the account go but those of one purpose."""
+    await tx.run(_DROP_BUT, account=account, purpose=purpose)
 
 
 async def sweep(tx: Tx, before: Millis) -> int:

@@ -31,6 +31,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotAdmitted: _FORBIDDEN,
     refusals.NoUsableFactor: _FORBIDDEN,
     refusals.WrongCode: (401, "code"),
+    refusals.CodeVoid: (401, "code"),
     refusals.NoSuchAttempt: _STRANGER,
     refusals.NotSignedIn: _STRANGER,
     refusals.LimitedToken: _STRANGER,

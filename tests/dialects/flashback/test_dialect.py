@@ -141,7 +141,9 @@ async def test_the_operators_unit_reaches_the_wire(house: House) -> None:
 def test_the_document_closes_its_answers() -> None:
     shown = document(flashback.DIALECT)
     assert set(shown["paths"]) == {
-        "/user/login", "/user/refresh", "/user/logout", "/user/profile", "/mfa/verify-login"
+        "/user/login", "/user/refresh", "/user/logout", "/user/profile", "/mfa/verify-login",
+        "/user/pre-verify-email", "/user/verify-email", "/user/resend-verification/{verification_token_id}",
+        "/user/request-reset-password", "/user/reset-password",
     }  # fmt: skip
     schemas = shown["components"]["schemas"]
     for name in ("LoggedIn", "Refreshed", "Verified", "Done", "Profile", "ProfileData", "User", "Failure"):

@@ -106,7 +106,7 @@ async def test_the_documented_codes(house: House) -> None:
         before = house.hash_evaluations()
         assert_no(await house.post("/user/login", json=body), 401, code)
         assert house.hash_evaluations() == before + 1
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert_no(await house.post("/user/login", json=CREDENTIALS), 401, "USER_INACTIVE")
     assert_no(await house.post("/user/login", json={**CREDENTIALS, "password": "wrong"}), 401, "INVALID_PASSWORD")
     assert await house.sessions() == []

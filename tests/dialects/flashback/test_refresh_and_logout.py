@@ -94,7 +94,7 @@ async def test_an_idle_session_has_run_out(house: House) -> None:
 async def test_a_suspended_account(house: House) -> None:
     ada = await house.ada()
     first = await log_in(house)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert_no(await refresh(house, first["refreshToken"]), 401, "USER_INACTIVE")
     assert_no(await profile(house, first["accessToken"]), 401, "NO_AUTH_USER")
 

@@ -36,7 +36,7 @@ def test_every_fault_has_its_answer() -> None:
 
 def test_every_problem_and_weakness_has_its_field_code() -> None:
     assert set(errors.FIELD_CODES) == set(faults.Kind.__args__)
-    assert set(errors.WEAK_PASSWORDS) == {"too_short", "too_long", "common"}
+    assert set(errors.WEAK_PASSWORDS) == {"too_short", "too_long", "too_plain", "common"}
 
 
 @pytest.mark.parametrize("refusal", raised(), ids=lambda r: type(r).__name__)

@@ -123,7 +123,7 @@ async def test_what_ends_sessions_ends_this_one_with_its_child_at_once(house, ac
     if act == "password":
         await house.core.accounts.set_password(ada.account, Password.from_plain("another horse battery"))
     elif act == "status":
-        await house.core.accounts.set_status(ada.account, "deactivated")
+        await house.core.life.set_status(ada.account, "deactivated")
     else:
         await house.enrol_totp(ada)
     assert refused(await profile(house, f"Bearer {token}"))

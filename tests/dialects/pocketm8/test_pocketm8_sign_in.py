@@ -338,7 +338,7 @@ async def test_a_challenge_lives_fifteen_minutes(house):
 
 async def test_a_challenge_dies_with_the_account(house):
     ada, totp, answer = await challenged(house)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert (await verify(house, answer.json()["data"]["challengeId"], totp.code())).json() == BAD_CODE
     assert (await sign_in(house)).json() == WRONG
 

@@ -186,10 +186,10 @@ async def test_an_api_token_ends_no_sessions_by_name(house: House) -> None:
 async def test_an_account_switched_off_is_out_at_once(house: House) -> None:
     ada = await house.ada()
     jwt, api_token = await signed_in(house)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert not await live(house, jwt)
     assert not await live(house, api_token)
-    await house.core.accounts.set_status(ada.account, "active")
+    await house.core.life.set_status(ada.account, "active")
     assert not await live(house, jwt)
     assert not await live(house, api_token)
 

@@ -281,14 +281,11 @@ async def test_wrong_and_unknown_are_told_alike(house: House, ddp: Ddp, form: di
         [{"user": {"username": "ada"}, "password": {**digest(), "algorithm": "md5"}}],
         [{"user": {"username": {"$ne": None}}, "password": PASSWORD}], [{"user": {"username": "ada"}, "password": 5}],
         [{"resume": {"$ne": None}}],
-        [{"totp": {"code": "1", "login": {"totp": {"code": "1", "login": {}}}, "password": 7}}, 1][:1] + [0],
+        [{"totp": {"code": 1, "login": {}}}], [{"totp": {"code": "1", "login": {"password": 7}}}],
     ],
 )  # fmt: skip
 async def test_wrong_types_are_no_match(house: House, ddp: Ddp, params: list[Any]) -> None:
-    error = await ddp.refused("login", *params)
-    assert error["error"] in (400, 401)
-    if error["error"] == 400:
-        assert core(error) == {"error": 400, "reason": "Match failed"}
+    assert core(await ddp.refused("login", *params)) == {"error": 400, "reason": "Match failed"}
     assert await house.sessions() == []
 
 
@@ -344,11 +341,14 @@ async def test_lockout(house: House, server: str) -> None:
 
 
 async def test_an_account_that_is_not_active(house: House, ddp: Ddp) -> None:
-    bob = await house.core.accounts.find("bob")
-    await house.core.accounts.suspend(bob.account)
+    await suspend(house)
     error = await ddp.refused("login", {"user": {"username": "bob"}, "password": digest()})
     assert core(error) == {"error": "error-user-is-not-activated", "reason": "User is not activated"}
     assert core(await ddp.refused("login", {"user": {"username": "bob"}, "password": "wrong"})) == NOT_FOUND
+
+
+async def suspend(house: House) -> None:
+    await house.core.life.suspend(await house.core.accounts.named("bob"))
 
 
 async def test_unknown_method(ddp: Ddp) -> None:
@@ -478,7 +478,7 @@ async def test_verify_email(house: House, ddp: Ddp) -> None:
     await house.core.recovery.request_verification(house.core.doors["rocketchat"], "bob@example.com", client())
     result = await ddp.done("verifyEmail", await house.token("verify"))
     assert await rest(house, result) == 200
-    bob = await house.core.accounts.find("bob")
+    bob = await house.core.accounts.person(await house.core.accounts.named("bob"))
     assert [each.state for each in bob.emails] == ["verified"]
     assert core(await ddp.refused("verifyEmail", "x" * 43))["error"] == "error-invalid-token"
 
@@ -534,6 +534,5 @@ async def test_a_session_that_reaches_its_end_closes(house: House, server: str) 
 
 async def test_a_suspended_account_is_closed(house: House, server: str, ddp: Ddp) -> None:
     await ddp.sign_in("bob")
-    bob = await house.core.accounts.find("bob")
-    await house.core.accounts.suspend(bob.account)
+    await suspend(house)
     assert await ddp.closed(1) == 1000

@@ -303,7 +303,7 @@ async def test_unknown_account_wrong_password_and_no_password_are_alike(house: H
 
 async def test_status_is_told_to_the_right_password_only(house: House) -> None:
     ada = await house.ada()
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     answer = await house.post(LOGIN, json={"user": "ada", "password": "wrong"})
     assert answer.json() == UNAUTHORIZED
     answer = await house.post(LOGIN, json={"user": "ada", "password": PASSWORD})

@@ -180,7 +180,7 @@ async def test_a_session_ends_wherever_it_is_ended(house: House) -> None:
     for headers in (first, second):
         assert (await house.get(ME, headers=headers)).json() == NOT_SIGNED_IN
     third = await log_in(house)
-    await house.core.accounts.set_status(ada.account, "suspended")
+    await house.core.life.set_status(ada.account, "suspended")
     assert (await house.get(ME, headers=third)).json() == NOT_SIGNED_IN
 
 

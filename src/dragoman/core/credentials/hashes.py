@@ -185,6 +185,16 @@ def estimated_seconds(label: str) -> float:
         raise UnreadableHash(f"not a label: {label[:40]!r}") from None
 
 
+def too_costly(label: str) -> bool:
+    """Tell from its label whether a form asks for more memory or time than one sign-in may take."""
+    _, _, text = label.partition(":")
+    try:
+        memory, seconds = _cost(dict(part.split("=", 1) for part in text.split(",")))
+    except (ValueError, KeyError):
+        return False
+    return memory > MOST_MEMORY_KIB or seconds > MOST_SECONDS
+
+
 # Seconds per unit of work, measured on one core of a common virtual machine; they only have to be right within a factor
 # of two, since the ceiling they serve is ten times what any sensible hash takes.
 _ARGON2_BY_SODIUM = 3.1e-7

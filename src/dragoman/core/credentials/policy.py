@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import string
+import unicodedata
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
@@ -30,16 +31,19 @@ _SHORT_ENDINGS = ("", "1", "123", "!", "123!")
 _AS_DIGITS = str.maketrans("aeios", "43105")
 _AS_MARKS = str.maketrans("aois", "@0!$")
 _SMALLEST_NAME = 4
+_MIXED = frozenset({"Lu", "Ll", "Nd"})
+"""Unicode's upper-case letters, lower-case letters and decimal digits."""
 
 
-def check(password: Password, names: Iterable[str] = ()) -> None:
+def check(password: Password, names: Iterable[str] = (), *, mixed: bool = False) -> None:
     """Refuse a new password that breaks the policy.
 
     `names` are words that say who the account is: username, first and last name, address, organization. A password
     that came as a digest cannot be measured, but is compared with the digests of all common ones and of the names.
-    Its shape (64 hex digits) is the dialect's to check.
+    Its shape (64 hex digits) is the dialect's to check. `mixed` wants an upper-case letter, a lower-case one and a
+    digit, for doors whose contract does (`Door.mixed_password`).
 
-    Raises WeakPassword with reason `too_short`, `too_long` or `common`.
+    Raises WeakPassword with reason `too_short`, `too_long`, `too_plain` or `common`.
     """
     words = frozenset(_words(names))
     digests = {password.hexdigest.reveal()}
@@ -49,6 +53,8 @@ def check(password: Password, names: Iterable[str] = ()) -> None:
             raise WeakPassword("too_short")
         if len(plain) > LONGEST:
             raise WeakPassword("too_long")
+        if mixed and not _MIXED.issubset(map(unicodedata.category, plain)):
+            raise WeakPassword("too_plain")
         folded = plain.casefold()
         bare = folded.strip(_DECORATION)
         digests |= {_digest(folded), _digest(bare), _digest(folded.replace(" ", ""))}

@@ -11,6 +11,8 @@ from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.http import Answer, Call, Fault, Invalid, faults
 
+RESET = "/user/reset-password"
+
 
 class No(Struct, frozen=True, gc=False):
     """How one refusal or fault is said. The text is for people and no part of the contract."""
@@ -21,7 +23,16 @@ class No(Struct, frozen=True, gc=False):
 
 
 _WRONG_PASSWORD = "E-mail address or password is not right"  # noqa: S105
+_WEAK: Mapping[str, str] = {
+    "too_short": "Choose a password of at least 8 characters",
+    "too_long": "Choose a password of at most 256 characters",
+    "too_plain": "Choose a password with an upper-case letter, a lower-case letter and a digit",
+    "common": "Choose a less common password",
+}
 _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
+
+INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
+"""What a token that is no good is called at `POST /user/reset-password`."""
 
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
@@ -38,6 +49,7 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.Unavailable: _LATER,
     refusals.NoUsableFactor: No(403, "MFA_REQUIRED", "The account's second factor cannot be used here"),
     refusals.WrongCode: No(401, "INVALID_MFA_CODE", "The code is not right"),
+    refusals.CodeVoid: No(401, "INVALID_MFA_CODE", "The code is not right; sign in again for another"),
     refusals.TooManyCodes: No(429, "RATE_LIMITED", "Too many wrong codes; try again later"),
     refusals.NoSuchAttempt: No(401, "NO_AUTH_USER", "The sign-in has run out; sign in again"),
     refusals.NotSignedIn: No(401, "NO_AUTH_USER", "Not signed in"),
@@ -97,6 +109,10 @@ def answer(no: No, text: str | None = None, *headers: tuple[str, str]) -> Answer
 def refuse(refusal: Refusal, call: Call) -> Answer:
     """Dress a refusal of the core."""
     no = REFUSALS[type(refusal)]
+    if isinstance(refusal, refusals.BadTicket) and call.operation is not None:
+        return answer(INVALID_RESET if call.operation.path == RESET else no)
+    if isinstance(refusal, refusals.WeakPassword):
+        return answer(no, _WEAK[refusal.reason])
     if isinstance(refusal, Waiting):
         return answer(no, None, ("retry-after", str(refusal.retry_after)))
     return answer(no)

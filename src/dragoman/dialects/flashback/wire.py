@@ -113,6 +113,37 @@ class VerifyLogin(Struct, rename="camel", kw_only=True):
         return self.code
 
 
+MailedToken = Annotated[str, Meta(min_length=1, max_length=1024)]
+NewPassword = Annotated[str, Meta(max_length=1024)]
+"""How long one may be is the policy's to say."""
+
+
+class PreVerify(Struct, frozen=True):
+    """The body of `POST /user/pre-verify-email`."""
+
+    token: MailedToken
+
+
+class Verify(Struct, frozen=True):
+    """The body of `POST /user/verify-email`; the password is for invited people who have none yet (section 4.11)."""
+
+    token: MailedToken
+    password: NewPassword | None = None
+
+
+class RequestReset(Struct, frozen=True):
+    """The body of `POST /user/request-reset-password`."""
+
+    email: Annotated[str, Meta(min_length=1, max_length=TYPED_LENGTH)]
+
+
+class Reset(Struct, frozen=True, rename="camel"):
+    """The body of `POST /user/reset-password`."""
+
+    token: MailedToken
+    new_password: NewPassword
+
+
 # ---------------------------------------------------------------- what goes out
 
 
@@ -147,6 +178,8 @@ class LoggedIn(Struct, frozen=True, rename="camel", kw_only=True):
     token_id: str | UnsetType = UNSET
     expires_at: int
     message: str | UnsetType = UNSET
+    verification_token_id: str | UnsetType = UNSET
+    """While the address is not verified and a mail to verify it is out: what `/user/resend-verification` takes."""
     user: User
 
 
@@ -165,6 +198,15 @@ class Done(Struct, frozen=True, kw_only=True):
 
     success: bool = True
     message: str
+
+
+class PreVerified(Struct, frozen=True, rename="camel", kw_only=True):
+    """What a page has to ask for before it verifies an address (section 4.10)."""
+
+    success: bool = True
+    message: str
+    auth_method: Literal["LOCAL", "GOOGLE", "GITHUB", "MICROSOFT"] = "LOCAL"
+    has_password: bool
 
 
 class Verified(Struct, frozen=True, rename="camel", kw_only=True):
@@ -219,13 +261,17 @@ def user(person: Person) -> User:
     )
 
 
-def logged_in(outcome: SignedIn | Pending, unit: Unit) -> LoggedIn:
-    """Return the answer of a sign-in, finished or waiting for a second factor."""
+def logged_in(outcome: SignedIn | Pending, unit: Unit, verification: str | None = None) -> LoggedIn:
+    """Return the answer of a sign-in, finished or waiting for a second factor.
+
+    :param verification: the id of the mail that would verify the person's address, where one is out.
+    """
     if isinstance(outcome, Pending):
         return LoggedIn(
             access_token=outcome.attempt or "",
             expires_at=instant(outcome.ends_at, unit),
             message="Second factor required",
+            verification_token_id=verification or UNSET,
             user=user(outcome.person),
         )
     return LoggedIn(
@@ -233,6 +279,7 @@ def logged_in(outcome: SignedIn | Pending, unit: Unit) -> LoggedIn:
         refresh_token=outcome.refresh_token or UNSET,
         token_id=uuid_text(outcome.session.id),
         expires_at=instant(outcome.token_ends_at, unit),
+        verification_token_id=verification or UNSET,
         user=user(outcome.person),
     )
 
@@ -272,7 +319,7 @@ def profile(person: Person) -> Profile:
             org_role_description=label,
             org_roles=roles,
             validated=address is not None and address.state == "verified",
-            mfa_required="totp" in person.factors,
+            mfa_required=person.has_second_factor,
             is_business=account.business,
         )
     )

@@ -22,6 +22,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotActive: (400, "INVALID_CREDENTIALS"),
     refusals.NotAdmitted: (400, "INVALID_CREDENTIALS"),
     refusals.WrongCode: (400, "INVALID_OR_EXPIRED_CODE"),
+    refusals.CodeVoid: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.NoSuchAttempt: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.NotVerified: (403, "FORBIDDEN"),
     refusals.NoUsableFactor: (403, "FORBIDDEN"),
@@ -79,7 +80,12 @@ FIELD_CODES: Mapping[str, str] = {
 }
 """From the kit's kinds of problems to the contract's field codes."""
 
-WEAK_PASSWORDS: Mapping[str, str] = {"too_short": "TOO_SHORT", "too_long": "TOO_LONG", "common": "NOT_ALLOWED"}
+WEAK_PASSWORDS: Mapping[str, str] = {
+    "too_short": "TOO_SHORT",
+    "too_long": "TOO_LONG",
+    "too_plain": "NOT_ALLOWED",
+    "common": "NOT_ALLOWED",
+}
 
 
 def refuse(refusal: Refusal, call: Call) -> Answer:

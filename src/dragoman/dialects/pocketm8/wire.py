@@ -18,9 +18,10 @@ from dragoman.model import Account, Millis, Pending, Person
 ADDRESS = r"^[ \t\r\n\f\v]*[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+[ \t\r\n\f\v]*$"
 """One @ with something on both sides: as strict as the core is, no stricter (decision 15)."""
 CODE_DIGITS = 6
+ACCESS_TOKEN_DOTS = 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FACTORS = {"totp": "totp", "recovery": "totp"}
+_FACTORS = {"totp": "totp", "email": "email", "recovery": "totp"}
 """The contract's words for what is asked; a recovery code is typed where a TOTP code is."""
 
 
@@ -34,6 +35,26 @@ class SignIn(Struct, frozen=True):
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
+class ResetPassword(Struct, frozen=True):
+    """Whom a reset link is for, typed as at the sign-in."""
+
+    email: Annotated[str, Meta(max_length=254, pattern=ADDRESS)]
+
+
+class VerifyToken(Struct, frozen=True):
+    """The token of a mailed link, with the new password or without; `secret` is another name for `token`."""
+
+    other_names: ClassVar[dict[str, str]] = {"secret": "token"}
+
+    token: Annotated[str, Meta(min_length=1, max_length=4096)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+
+    @property
+    def is_access_token(self) -> bool:
+        """Whether the value has the four dots of an access token (section 4.1, number 5, second reading)."""
+        return self.token.count(".") == ACCESS_TOKEN_DOTS
+
+
 class VerifyChallenge(Struct, frozen=True, rename="camel"):
     """The second step of a sign-in; `otp` is another name for `code`."""
 
@@ -41,7 +62,7 @@ class VerifyChallenge(Struct, frozen=True, rename="camel"):
 
     challenge_id: Annotated[str, Meta(min_length=1, max_length=64)]
     code: Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=0, le=99_999_999)]
-    """Six digits, or a recovery code. A number lost its leading zeros on the way; they are put back."""
+    """Six digits, from an app or a mail, or a recovery code. A number lost its leading zeros; they are put back."""
 
     @property
     def typed(self) -> str:
@@ -97,6 +118,7 @@ class Challenge(Struct, frozen=True, rename="camel"):
     user_id: str
     """The appWriteId, as in all of the sign-in calls."""
     factor: str
+    """`totp`; `email`: a code has been mailed."""
     expires_at: str
 
 
@@ -105,6 +127,30 @@ class MfaRequired(Struct, frozen=True):
 
     message: str
     data: Challenge
+
+
+class Done(Struct, frozen=True):
+    """The answer to what has nothing to show but its message."""
+
+    message: str
+
+
+EMAIL_SENT = Done("EMAIL_WITH_RESET_LINK_SENT")
+PASSWORD_UPDATED = Done("PASSWORD_HAS_BEEN_UPDATED")
+
+
+class Whose(Struct, frozen=True, rename="camel"):
+    """Whose a token is."""
+
+    user_id: str
+    """The appWriteId, as in all of the sign-in calls."""
+
+
+class TokenIsValid(Struct, frozen=True):
+    """The answer to a token that is good and stays so."""
+
+    message: str
+    data: Whose
 
 
 class ProfileUser(Struct, frozen=True, rename="camel"):
@@ -186,6 +232,11 @@ def mfa_required(pending: Pending) -> MfaRequired:
             expires_at=instant(pending.ends_at),
         ),
     )
+
+
+def token_is_valid(person: Person) -> TokenIsValid:
+    """Show whose a good token is."""
+    return TokenIsValid("TOKEN_IS_VALID", Whose(person.aliases["pocketm8"]))
 
 
 def profile(person: Person, *, chat: bool) -> Profile:

@@ -8,6 +8,7 @@ from dragoman.dialects.probe.errors import Error, fault, refuse
 from dragoman.dialects.probe.routes import OPERATIONS
 from dragoman.http import BodyRules, Cors, Dialect
 
+ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-2FA-Code", "X-Recaptcha-Token")
 __all__ = ["DIALECT", "Config", "dialect"]
 
 _EXAMPLE = (
@@ -28,7 +29,7 @@ def dialect(config: Config | None = None) -> Dialect:
         fault=fault,
         authenticate=authenticate,
         body=BodyRules(json=True, form=True),
-        cors=Cors(credentials=True, allow_headers=("Authorization", "Content-Type", "X-2FA-Code")),
+        cors=Cors(credentials=True, allow_headers=ALLOWED_HEADERS),
         mark_cookie=MARK_COOKIE,
         error_class=Error,
         security={

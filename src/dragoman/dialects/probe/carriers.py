@@ -11,10 +11,12 @@ from msgspec import Struct
 from dragoman.core import identifiers, refusals
 from dragoman.core.tokens import ApiToken, Signed
 from dragoman.dialects.probe.door import API_TOKEN, DOOR, JWT, MARK_COOKIE, MARK_LIFE, Config
-from dragoman.http import Call
+from dragoman.dialects.probe.wire import CAPTCHA_LENGTH
+from dragoman.http import Call, Invalid, Problem
 from dragoman.model import Caller, Millis, SignedIn
 
 JWT_COOKIE = "jwt"
+CAPTCHA_HEADER = "X-Recaptcha-Token"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _URL = re.compile(r"(?i:(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?)(?=[/?#]|\Z)[^\s\\\x00-\x1f\x7f]*")
 _USUAL_PORT = {"http": "80", "https": "443"}
@@ -86,6 +88,12 @@ async def confirmed_user(call: Call, address: str | None) -> str | None:
     person = await call.core.accounts.person(caller.account)
     wanted = identifiers.fold("email", address)
     return address if any(identifiers.fold("email", own.shown) == wanted for own in person.emails) else None
+
+
+def captcha(call: Call) -> None:
+    """Demand the captcha header. Raises Invalid without it; any value of 6 characters passes (contract section 2.7)."""
+    if len(call.header("x-recaptcha-token") or "") < CAPTCHA_LENGTH:
+        raise Invalid((Problem(CAPTCHA_HEADER, "too_short", f"length must be >= {CAPTCHA_LENGTH}", "header"),))
 
 
 def return_url(call: Call, url: str | None) -> str | None:

@@ -13,6 +13,7 @@ from dragoman.model import Person, Session
 
 BASE = "/frontend/api/v1"
 MEDIA = "/v1/probe"
+PASSWORD_PATH = f"{BASE}/auth/current/password"
 
 SHORT_LIFE = 3 * HOUR
 """Seconds a session lives that was asked for with `long-term-token: false` (contract section 2.2)."""
@@ -52,9 +53,13 @@ API_TOKEN = ApiToken(use="probe_api")
 JWT = Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims)
 """What stands for one session."""
 
+VERIFY = Signed(use="probe_verify", algorithm="HS256", kind="verify")
+"""What this dialect's mails hold to verify an address (contract section 3.9); never a session."""
+
 DOOR = Door(
     name="probe",
     token=JWT,
+    ticket=VERIFY,
     factors=("totp", "recovery"),
     attempt="repeat",
     absolute=14 * DAY,

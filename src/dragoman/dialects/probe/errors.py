@@ -10,7 +10,7 @@ from msgspec import Struct
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.probe import carriers
-from dragoman.dialects.probe.door import BASE, MEDIA
+from dragoman.dialects.probe.door import BASE, MEDIA, PASSWORD_PATH
 from dragoman.http import Answer, Call, Fault, Invalid, Problem, faults
 
 Context = dict[str, list[str]]
@@ -49,6 +49,8 @@ _WRONG_LOGIN = Words(401, _UNAUTHENTICATED, "unauthenticated: wrong email or pas
 _NO_SESSION = Words(401, _UNAUTHENTICATED, "unauthenticated: session is not active")
 _EXHAUSTED = Words(429, "RESOURCE_EXHAUSTED", "resource exhausted: too many attempts, try again later")
 _UNAVAILABLE = Words(503, "UNAVAILABLE", "unavailable: try again later")
+_WRONG_OLD = Words(403, _DENIED, "permission denied: wrong old password")
+"""Not 401, which clients read as signed out (contract section 3.7)."""
 _FAILED = "invalid argument: validation failed"
 _SECOND_FACTOR = Words(401, _UNAUTHENTICATED, "unauthenticated: second factor required")
 
@@ -66,6 +68,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.NotAdmitted: Words(403, _DENIED, "permission denied: account is not admitted here"),
     refusals.NoUsableFactor: Words(403, _DENIED, "permission denied: second factor cannot be used here"),
     refusals.WrongCode: Words(401, _UNAUTHENTICATED, "unauthenticated: wrong second factor code"),
+    refusals.CodeVoid: Words(401, _UNAUTHENTICATED, "unauthenticated: wrong second factor code"),
     refusals.NoSuchAttempt: _SECOND_FACTOR,
     refusals.NotSignedIn: _NO_SESSION,
     refusals.LimitedToken: _NO_SESSION,
@@ -114,8 +117,11 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
         context = _factors(refusal.offers)
     elif isinstance(refusal, refusals.NotAllowed) and carriers.from_foreign_page(call):
         context = {"header:Origin": ["#: is not an allowed origin"]}
+    words = REFUSALS[type(refusal)]
+    if isinstance(refusal, refusals.WrongPassword) and call.operation is not None:
+        words = _WRONG_OLD if call.operation.path == PASSWORD_PATH else words
     wait = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
-    return _answer(call, REFUSALS[type(refusal)], context, wait)
+    return _answer(call, words, context, wait)
 
 
 def second_factor(call: Call, offers: tuple[str, ...]) -> Answer:
@@ -138,8 +144,8 @@ def fault(fault: Fault, call: Call) -> Answer:
 
 
 def _factors(offers: tuple[str, ...]) -> Context:
-    """Name the factors asked for. A recovery code is sent as any code is, so it is no factor of its own here."""
-    return {"second-factor": [offer for offer in offers if offer != "recovery"]}
+    """Name the factors asked for. A recovery code is typed where a TOTP code is, so both are `totp` here."""
+    return {"second-factor": list(dict.fromkeys("totp" if offer == "recovery" else offer for offer in offers))}
 
 
 _OWN_SHAPE = re.compile(rf"(?:/[^/]+)*?(?:({BASE})|({MEDIA}))(?:/|\Z)")

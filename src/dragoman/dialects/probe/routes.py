@@ -9,9 +9,9 @@ from msgspec import UNSET
 
 from dragoman.core import refusals
 from dragoman.dialects.probe import carriers, errors, wire
-from dragoman.dialects.probe.door import BASE, DOOR, SHORT_LIFE
+from dragoman.dialects.probe.door import BASE, DOOR, PASSWORD_PATH, SHORT_LIFE
 from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
-from dragoman.model import Id, Password, Pending, Typed, Wish
+from dragoman.model import Id, Password, Pending, Person, Typed, Wish
 
 CODE_HEADER = "x-2fa-code"
 _UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -28,7 +28,8 @@ async def sign_in(call: Call, body: wire.SignIn) -> wire.SignInAnswer | Answer:
     """Sign in with email and password.
 
     With a second factor the first answer is 401 and names it in `context`; send the same again with a `code`, in the
-    body or in the header `X-2FA-Code`. An account that was never verified gets its status and no token.
+    body or in the header `X-2FA-Code`. An account that was never verified gets its status, a mail with which to verify
+    its address, and no token.
     """
     if carriers.from_foreign_page(call):
         raise refusals.NotAllowed("a page of another origin signs in")
@@ -40,11 +41,17 @@ async def sign_in(call: Call, body: wire.SignIn) -> wire.SignInAnswer | Answer:
     try:
         outcome = await call.core.signin.with_password(DOOR, typed, password, call.client, code=code, wish=wish)
     except refusals.NotVerified as refusal:
-        return wire.pending(refusal.person)
+        return await _pending(call, refusal.person)
     if isinstance(outcome, Pending):
         return errors.second_factor(call, outcome.offers)
     carriers.set_cookies(call, outcome, call.core.clock.now())
     return wire.signed_in(outcome, current_user, carriers.return_url(call, body.ret_url))
+
+
+async def _pending(call: Call, person: Person) -> wire.SignInAnswer:
+    """Answer somebody who must verify an address first. There is no call to ask for the mail, so it goes out now."""
+    await call.core.recovery.remind(DOOR, person, call.client)
+    return wire.pending(person)
 
 
 @operation("GET", f"{BASE}/auth/session", answers={200: wire.SessionList}, access="any", tag="Auth")
@@ -92,6 +99,34 @@ async def sign_out(call: Call, query: wire.SignOut) -> wire.SignOutAnswer:
     return wire.SignOutAnswer(carriers.return_url(call, query.ret_url), ended)
 
 
+@operation(
+    "PUT", PASSWORD_PATH, body=wire.ChangePassword, query=wire.ChangePasswordQuery, answers={204: None}, tag="Auth",
+    examples={"example": {"old-password": "correct horse battery", "new-password": "another horse battery"}},
+)  # fmt: skip
+async def change_password(call: Call, body: wire.ChangePassword, query: wire.ChangePasswordQuery) -> None:
+    """Change the caller's own password. This session stays; with `logout-all` every other one ends, in all APIs."""
+    old, new = Password.from_plain(body.old_password), Password.from_plain(body.new_password)
+    await call.core.accounts.change_password(call.signed_in, old, new, call.client, end_others=query.logout_all)
+
+
+@operation(
+    "POST", f"{BASE}/auth/verify", body=wire.Verify, answers={200: wire.Verified}, access="open", tag="Auth",
+    headers=(carriers.CAPTCHA_HEADER,),
+    examples={"example": {"verify-token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoidmVyaWZ5In0.AAAA"}},
+)  # fmt: skip
+async def verify(call: Call, body: wire.Verify) -> wire.Verified:
+    """Verify an address with the token that was mailed to it. Signs nobody in.
+
+    A token that is expired, used or not ours is answered with `success` false.
+    """
+    carriers.captcha(call)
+    try:
+        person = await call.core.recovery.use("verify", body.verify_token, call.client, door=DOOR)
+    except refusals.BadTicket:
+        return wire.NOT_VERIFIED
+    return wire.verified(person)
+
+
 def _session_id(call: Call) -> Id:
     """Return the id in the path. Raises Invalid unless it is a UUID as we print them."""
     text = call.path["session_id"]
@@ -100,4 +135,6 @@ def _session_id(call: Call) -> Id:
     return uuid.UUID(text).bytes
 
 
-OPERATIONS: tuple[Operation, ...] = (sign_in, list_sessions, end_sessions, end_session, sign_out)
+OPERATIONS: tuple[Operation, ...] = (
+    sign_in, list_sessions, end_sessions, end_session, sign_out, change_password, verify,
+)  # fmt: skip

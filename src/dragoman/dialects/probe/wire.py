@@ -1,4 +1,4 @@
-"""Probe's wire shapes, named as its documents name them (contract sections 2.3, 3.1 to 3.6)."""
+"""Probe's wire shapes, named as its documents name them (contract sections 2.3, 3.1 to 3.9)."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ Address = Annotated[
     str, Meta(min_length=5, max_length=255, pattern=r"^[^@]+@[^@]+$", extra_json_schema={"format": "email"})
 ]
 Hint = Annotated[str, Meta(max_length=2048)]
+JWT_SHAPE = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$"
+CAPTCHA_LENGTH = 6
+"""Characters of a captcha token at least (contract section 2.7)."""
 
 
 class SignIn(Struct, rename="kebab"):
@@ -42,6 +45,26 @@ class SignOut(Struct, rename="kebab"):
 
     logout_all: bool = False
     ret_url: Hint | None = None
+
+
+class ChangePassword(Struct, rename="kebab"):
+    """The caller's present password and the one to come (contract section 3.7)."""
+
+    old_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    new_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+
+
+class ChangePasswordQuery(Struct, rename="kebab"):
+    """The query of a change of password."""
+
+    logout_all: bool = False
+    """Ends the caller's other sessions; the one that asks stays."""
+
+
+class Verify(Struct, rename="kebab"):
+    """The token of a verification mail (contract section 3.9)."""
+
+    verify_token: Annotated[str, Meta(max_length=4096, pattern=JWT_SHAPE, extra_json_schema={"format": "jwt"})]
 
 
 class JwtToken(Struct, frozen=True):
@@ -95,6 +118,17 @@ class SignOutAnswer(Struct, frozen=True, rename="kebab"):
     success: bool
 
 
+class Verified(Struct, frozen=True):
+    """Whether a token was good; if so, whose, and what the account is now."""
+
+    success: bool
+    email: str | UnsetType = UNSET
+    status: UserStatus | UnsetType = UNSET
+
+
+NOT_VERIFIED = Verified(False)
+
+
 def time_text(at: Millis) -> str:
     """Return a moment as RFC 3339 in UTC, whole seconds, `2025-06-20T10:52:53Z`."""
     return _second_text(at // 1000)
@@ -121,6 +155,11 @@ def signed_in(outcome: SignedIn, current_user: str | None, ret_url: str | None) 
 def pending(person: Person) -> SignInAnswer:
     """Dress an account that was never verified: its status and no token (contract section 3.1)."""
     return SignInAnswer(int(person.aliases["probe"]), "pending", email=person.email or UNSET)
+
+
+def verified(person: Person) -> Verified:
+    """Dress an account whose address was just proved."""
+    return Verified(True, person.email or UNSET, "active")
 
 
 def listed(own: Iterable[Session]) -> SessionList:

@@ -18,6 +18,7 @@ def door(config: Config) -> Door:
     return Door(
         name="rocketchat",
         token=Opaque(use="rocketchat", alphabet=TOKEN_ALPHABET, length=43),
+        factors=("totp", "email", "recovery"),
         attempt="repeat",
         absolute=90 * DAY,
         digest=config.digest,

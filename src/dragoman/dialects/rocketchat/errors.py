@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal
-from dragoman.dialects.rocketchat.wire import Failure, Why
+from dragoman.dialects.rocketchat.wire import Failure, Why, time_of
 from dragoman.http import Answer, Call, faults
 from dragoman.http.faults import Fault
+from dragoman.model import Mailed, Pending, Person
 
 Dressed = Answer | Callable[[Any, Call], Answer]
 
@@ -29,14 +30,29 @@ def failure(status: int, text: str, code: str | UnsetType = UNSET, details: Why 
     return Answer(status, Failure(False, shown, error_type=code, details=details))
 
 
-def code_wanted(offers: tuple[str, ...]) -> Answer:
+def code_wanted(pending: Pending) -> Answer:
     """Return the 401 that asks for the login again with a code (contract section 7.3)."""
-    return login_failed("totp-required", "TOTP Required", _second_factor(offers))
+    details = _second_factor(pending.offers, pending.person, pending.mailed)
+    return login_failed("totp-required", "TOTP Required", details)
 
 
-def _second_factor(offers: tuple[str, ...]) -> Why:
-    # A recovery code is typed where a TOTP code is, so both are the method `totp`.
-    return Why(method="totp", code_generated=False, available_methods=("totp",) if offers else ())
+# A recovery code is typed where a TOTP code is, so both are the method `totp`.
+_METHODS: Mapping[str, Literal["totp", "email"]] = {"totp": "totp", "email": "email", "recovery": "totp"}
+
+
+def _second_factor(offers: tuple[str, ...], person: Person | None = None, mailed: Mailed | None = None) -> Why:
+    """Tell which method is asked for and, of a code by mail, whether one was sent now or is out still."""
+    methods = tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
+    if not methods or methods[0] == "totp" or person is None:
+        return Why(method="totp", code_generated=False, available_methods=methods)
+    sent, ends_at = (False, None) if mailed is None else (mailed.sent, mailed.ends_at)
+    return Why(
+        method="email",
+        code_generated=sent,
+        code_expires=UNSET if sent or ends_at is None else time_of(ends_at),
+        email_or_username=person.username,
+        available_methods=methods,
+    )
 
 
 UNAUTHORIZED = login_failed("Unauthorized", "Unauthorized")
@@ -44,6 +60,7 @@ NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be l
 _SETTING = "error-invalid-setting-value"
 _FORBIDDEN = failure(403, "unauthorized")
 _NOT_FOUND = failure(400, "User not found.")
+_NOT_OFFERED = failure(400, "Not allowed", "error-not-allowed")
 _PROOF_WANTED = failure(
     400, "TOTP Required", "totp-required", Why(method="password", code_generated=False, available_methods=())
 )
@@ -54,8 +71,21 @@ def _not_signed_in(_: Refusal, call: Call) -> Answer:
     return UNAUTHORIZED if call.operation is not None and call.operation.access == "open" else NOT_SIGNED_IN
 
 
+def _not_offered(_: Refusal, call: Call) -> Answer:
+    """Say in the original's words that no password is reset by mail here (contract section 8.3)."""
+    resets = call.operation is not None and call.operation.path == "/api/v1/users.forgotPassword"
+    return failure(400, "Password reset is not enabled") if resets else _NOT_OFFERED
+
+
 def _wrong_code(refusal: refusals.WrongCode, _: Call) -> Answer:
-    return login_failed("totp-invalid", "TOTP Invalid", _second_factor(refusal.offers or ("totp",)))
+    details = _second_factor(refusal.offers or ("totp",), refusal.person, refusal.mailed)
+    return login_failed("totp-invalid", "TOTP Invalid", details)
+
+
+def _too_many_codes(refusal: refusals.TooManyCodes | refusals.CodeVoid, _: Call) -> Answer:
+    """Dress a lane that is closed for codes as well as a mailed code that is void: the next login mails another."""
+    details = _second_factor(refusal.offers or ("totp",), refusal.person)
+    return login_failed("totp-max-attempts", "TOTP Maximun Failed Attempts Reached", details)
 
 
 def _later(refusal: refusals.Waiting, _: Call) -> Answer:
@@ -92,11 +122,10 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.NotActive: login_failed("error-user-is-not-activated", "User is not activated"),
     refusals.NotVerified: login_failed("error-invalid-email", "Invalid email __email__"),
     refusals.NotAdmitted: login_failed(403, "Login forbidden"),
-    refusals.NoUsableFactor: code_wanted(()),
+    refusals.NoUsableFactor: login_failed("totp-required", "TOTP Required", _second_factor(())),
     refusals.WrongCode: _wrong_code,
-    refusals.TooManyCodes: login_failed(
-        "totp-max-attempts", "TOTP Maximun Failed Attempts Reached", _second_factor(("totp",))
-    ),
+    refusals.CodeVoid: _too_many_codes,
+    refusals.TooManyCodes: _too_many_codes,
     refusals.NoSuchAttempt: UNAUTHORIZED,
     refusals.NotSignedIn: _not_signed_in,
     refusals.LimitedToken: NOT_SIGNED_IN,
@@ -116,7 +145,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.TicketExpired: failure(404, "Token expired or invalid", "error-invalid-token"),
     refusals.PasswordNeeded: failure(400, "A password is required", "error-password-required"),
     refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
-    refusals.NotOffered: failure(400, "Not allowed", "error-not-allowed"),
+    refusals.NotOffered: _not_offered,
     refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
     refusals.SettingRefused: _setting_refused,
     refusals.LastAdministrator: failure(

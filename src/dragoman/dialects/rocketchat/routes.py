@@ -1,14 +1,17 @@
-"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 6)."""
+"""Rocket.Chat's operations: signing in, signing out, who am I, and discovery (its contract, sections 3 to 7).
+
+The calls about mailed links are in `mailed`.
+"""
 
 from __future__ import annotations
 
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, public, settings, wire
+from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Caller, Pending, Person
+from dragoman.model import Caller, Pending, Person, Typed
 
 _CODE_HEADER = "x-2fa-code"
 
@@ -55,8 +58,25 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
         return errors.UNAUTHORIZED
     outcome = await entrance.enter(call, form)
     if isinstance(outcome, Pending):
-        return errors.code_wanted(outcome.offers)
+        return errors.code_wanted(outcome)
     return wire.logged_in(outcome, public.site_of(call))
+
+
+@operation(
+    "POST",
+    "/api/v1/users.2fa.sendEmailCode",
+    body=wire.CodeWanted,
+    answers={200: wire.Done},
+    access="open",
+    tag="second factor",
+    examples={"username": {"emailOrUsername": "ada"}},
+)
+async def send_email_code(call: Call, body: wire.CodeWanted) -> wire.Done | Answer:
+    """Mail a new code for the second step of a login. Says yes whoever is named, and whether or not one is sent."""
+    if not body.email_or_username:
+        return errors.failure(400, "emailOrUsername is required", "error-parameter-required")
+    await call.core.factors.mail_code(call.door, Typed("any", body.email_or_username), call.client)
+    return wire.Done(True)
 
 
 async def logout(call: Call) -> wire.LoggedOut:
@@ -132,6 +152,7 @@ async def change_setting(call: Call, body: wire.SettingChange) -> wire.Done:
 
 OPERATIONS = (
     login,
+    send_email_code,
     operation("POST", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
     # Deprecated, but the newest published SDK still calls it (contract section 4).
     operation("GET", "/api/v1/logout", answers={200: wire.LoggedOut}, access="any", tag="authentication")(logout),
@@ -143,4 +164,5 @@ OPERATIONS = (
     settings_all,
     setting,
     change_setting,
+    *mailed.OPERATIONS,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import product
 from typing import Annotated, Any, Literal, TypeVar, cast
 from urllib.parse import quote
 
@@ -66,6 +67,24 @@ class Login(Forms):
     """The body of a login: exactly one of the forms of contract section 3.1."""
 
     totp: Totp | UnsetType | None = UNSET
+
+
+class ByAddress(Struct):
+    """Whom a mail is for. Any text is taken: malformed addresses are unknown ones (contract section 8.3)."""
+
+    email: str
+
+
+class MailedToken(Struct):
+    """The token of a mailed link."""
+
+    token: str
+
+
+class CodeWanted(Struct, rename="camel"):
+    """Who wants a code by mail."""
+
+    email_or_username: str | UnsetType | None = UNSET
 
 
 class SettingsQuery(Struct):
@@ -172,11 +191,18 @@ class TotpService(Struct, frozen=True):
     enabled: bool
 
 
+class Email2faService(Struct, frozen=True):
+    """Whether codes by mail are enrolled."""
+
+    enabled: bool
+
+
 class Services(Struct, frozen=True):
     """How the account proves itself; never a secret."""
 
     password: PasswordService
     totp: TotpService | UnsetType = UNSET
+    email2fa: Email2faService | UnsetType = UNSET
 
 
 class Me(Struct, frozen=True, rename="camel", kw_only=True):
@@ -223,6 +249,12 @@ class LoggedIn(Struct, frozen=True):
     success: bool
 
 
+class Done(Struct, frozen=True):
+    """It was done, and there is nothing else to say."""
+
+    success: bool
+
+
 class Message(Struct, frozen=True):
     """A sentence for a person."""
 
@@ -241,14 +273,14 @@ _Shown = TypeVar("_Shown", bound=Me)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What is alike for everybody is encoded once.
 _SETTINGS = cast("Settings", Raw(msgspec.json.encode(Settings(Nothing(), Preferences(), Nothing()))))
-_WITHOUT_TOTP = {
-    exists: cast("Services", Raw(msgspec.json.encode(Services(PasswordService(exists))))) for exists in (True, False)
-}
-_WITH_TOTP = {
-    exists: cast("Services", Raw(msgspec.json.encode(Services(PasswordService(exists), TotpService(True)))))
-    for exists in (True, False)
-}
+_SERVICES = {
+    (exists, totp, email): cast("Services", Raw(msgspec.json.encode(Services(
+        PasswordService(exists), TotpService(True) if totp else UNSET, Email2faService(True) if email else UNSET
+    ))))
+    for exists, totp, email in product((True, False), repeat=3)
+}  # fmt: skip
 LOGGED_OUT = LoggedOut("success", Message("You've been logged out!"), True)
+DONE = Done(True)
 
 
 @lru_cache(maxsize=4096)
@@ -285,7 +317,7 @@ def me(
         roles=("admin",) if account.administrator else ("user",),
         active=account.status == "active",
         is_o_auth_user=False,
-        services=(_WITH_TOTP if "totp" in person.factors else _WITHOUT_TOTP)[person.has_password],
+        services=_SERVICES[person.has_password, "totp" in person.factors, "email" in person.factors],
         require_password_change=True if person.initial_password else UNSET,
         created_at=time_of(account.created_at),
         last_login=time_of(seen) if seen else UNSET,
@@ -354,12 +386,6 @@ class OneSetting(Setting, frozen=True):
     success: bool
 
 
-class Done(Struct, frozen=True):
-    """It was done, and there is nothing else to say."""
-
-    success: bool
-
-
 class PublicSettings(Struct, frozen=True):
     """A page of settings."""
 
@@ -385,9 +411,14 @@ class Why(Struct, frozen=True, rename="camel"):
 
     function: str | UnsetType = UNSET
     """Where a locked login was stopped."""
-    method: Literal["totp", "password"] | UnsetType = UNSET
+    method: Literal["totp", "email", "password"] | UnsetType = UNSET
     """What the code is to come from."""
     code_generated: bool | UnsetType = UNSET
+    """Whether a code was mailed just now."""
+    code_expires: str | UnsetType = UNSET
+    """When the code that was mailed before stops working."""
+    email_or_username: str | UnsetType = UNSET
+    """Whom to ask another code for."""
     available_methods: tuple[str, ...] | UnsetType = UNSET
 
 

@@ -100,7 +100,7 @@ def _token(held: SignedIn, kind: str | None = None) -> Token:
 async def _arrived(visit: Visit, outcome: SignedIn | Pending, kind: str) -> Token:
     """Hold what a sign-in came to, or ask for the code that it waits for."""
     if isinstance(outcome, Pending):
-        raise NotDone(messages.of_answer(errors.code_wanted(outcome.offers)))
+        raise NotDone(messages.of_answer(errors.code_wanted(outcome)))
     await visit.hold(outcome)
     return _token(outcome, kind)
 

@@ -1,4 +1,6 @@
-"""Mail: the outbox, tickets, mailed codes; settings changed at run time; what an address change leaves behind."""
+"""Mail: the outbox, tickets, mailed codes; settings changed at run time; what changed addresses and deleted accounts
+leave behind.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,14 +14,19 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Make four tables and three columns."""
+    """Make four tables, four columns, and indexes over the few rows that are looked for among many."""
     for table, column in (
+        ("account", sa.Column("deleted_from", sa.Text(), nullable=True)),
         ("account", sa.Column("language", sa.Text(), nullable=True)),
         ("account", sa.Column("mail_proved_at", NUMBER, nullable=True)),
         ("identifier", sa.Column("lapses_at", NUMBER, nullable=True)),
     ):
         op.add_column(table, column)
     op.create_index("ix_identifier_lapses_at", "identifier", ["lapses_at"], unique=False)
+    _few("ix_account_administrator", "account", "id", "administrator = 1")
+    _few("ix_account_deleted_at", "account", "deleted_at", "deleted_at IS NOT NULL")
+    _few("ix_identifier_claimed", "identifier", "account", "state = 'claimed'")
+    _few("ix_credential_dies_at", "credential", "dies_at", "dies_at IS NOT NULL")
     op.create_table(
         "setting",
         sa.Column("name", sa.Text(), nullable=False),
@@ -33,6 +40,11 @@ def upgrade() -> None:
     _ticket()
     _code()
     _outbox()
+
+
+def _few(name: str, table: str, column: str, only: str) -> None:
+    where = sa.text(only)
+    op.create_index(name, table, [column], unique=False, sqlite_where=where, postgresql_where=where)
 
 
 def _ticket() -> None:
