@@ -8,14 +8,13 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import chain, events, hashing, identifiers, mailed_codes, refusals, second_factor
+from dragoman.core import chain, events, hashing, identifiers, judgement, mailed_codes, refusals, second_factor
 from dragoman.core.credentials import hashes
 from dragoman.core.credentials.hashes import Match
 from dragoman.core.doors import Door
@@ -25,6 +24,7 @@ from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
+from dragoman.core.rehash import rehash
 from dragoman.core.second_factor import Code
 from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import BadToken, Opaque, Signed
@@ -169,7 +169,7 @@ class SignIn:
             )  # fmt: skip
             outcome = await self._go_on(began, code)
             if isinstance(outcome, SignedIn) and match.outdated:
-                self._t.background.start(self._rehash(look.account.id, look.credential, password))
+                self._t.background.start(rehash(self._t, look.account.id, look.credential, password))
         else:
             outcome = await self._keep_failure(door, look, failure, client)
         if isinstance(outcome, Refusal):
@@ -273,28 +273,25 @@ class SignIn:
         One that hangs on a parent takes the place of the caller's, since a parent has one child (decision 20). Raises
         NotForKeys, NotOffered at a door whose tokens are not opaque, NotSignedIn, Unavailable.
         """
-        t, old = self._t, caller.session
-        door, now = t.doors[old.door], t.clock.now()
-        if old.kind == "key":
-            raise refusals.NotForKeys
-        if not isinstance(door.token, Opaque) or old.token_use != door.token.use:
-            raise refusals.NotOffered
-        id, (token, token_hash) = new_id(t.clock, t.random), t.tokens.draw(door.token)
+        t, old, now = self._t, caller.session, self._t.clock.now()
+        door = t.doors[old.door]
+        form = judgement.derivable(door, old)
+        id, (token, token_hash) = new_id(t.clock, t.random), t.tokens.draw(form)
         grant = Grant(
             id=id, account=old.account, organization=old.organization, door=old.door, kind=old.kind, parent=old.parent,
-            token_use=old.token_use, token_hash=token_hash, sealed_token=None, created_at=now, idle=None,
-            ends_at=old.ends_at, client=client, methods=old.methods, proved_at=old.proved_at, seed=None, key_id=None,
+            token_use=old.token_use, token_hash=token_hash, sealed_token=None, created_at=now, idle=None, seed=None,
+            ends_at=old.ends_at, client=client, methods=old.methods, proved_at=old.proved_at, key_id=None,
             name=None, device=None,
         )  # fmt: skip
 
         async def fn(tx: Tx) -> Session | None:
-            held = await sessions.caller_by_id(tx, old.id, now)
-            if held is None or held.account.status != "active":
+            live = await sessions.caller_by_id(tx, old.id, now)
+            if live is None or live.account.status != "active":
                 return None
             session = await sessions.insert(tx, grant, second_factor.client_print(client))
             await events.record(
-                tx, "signed_in", now, client=client, account=old.account, session=id, door=old.door, proof=old.methods,
-                policy="derived",
+                tx, "signed_in", now, client=client, account=old.account, session=id, door=old.door,
+                proof=old.methods, policy="derived",
             )  # fmt: skip
             if old.parent is not None:
                 await sessions.end(tx, old.id, "replaced", now)
@@ -347,7 +344,7 @@ class SignIn:
             failure = "unknown_account"
         elif credential is None or (credential.dies_at is not None and credential.dies_at <= self._t.clock.now()):
             failure = "no_password"
-        elif _may_send(door, credential, password):
+        elif judgement.may_send(door, credential, password):
             sealed = credentials.unseal(self._t.sealer, look.account.id, "password", credential.sealed)
             stored = sealed.decode()
         turn = hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
@@ -416,7 +413,7 @@ class SignIn:
                 return refusals.NetworkBlocked(judged.network_wait)
             if judged.lane_wait:
                 return refusals.AccountLocked(judged.lane_wait)
-            telling = _TELLING.get(reason)
+            telling = judgement.TELLING.get(reason)
             if telling is None or not door.tells or conceals:
                 return refusals.WrongPassword()
             return telling() if await limits.may_tell(tx, client, now) else refusals.WrongPassword()
@@ -470,7 +467,7 @@ class SignIn:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
-        refused = _unfit(began.door, person, offers)
+        refused = judgement.unfit(began.door, person, offers)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
@@ -534,7 +531,7 @@ class SignIn:
     async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
         """Insert the session with all that goes with it. The only place where a Grant is made."""
         door, draft, now, account = began.door, began.draft, began.now, person.account
-        absolute = _shorter(door.absolute, began.wish.life)
+        absolute = judgement.shorter(door.absolute, began.wish.life)
         grant = Grant(
             id=draft.session, account=account.id, organization=account.organization, door=door.name, kind="client",
             parent=None, token_use=door.token.use, token_hash=draft.token_hash, sealed_token=None, created_at=now,
@@ -640,44 +637,3 @@ class SignIn:
         """
         pool = self._t.pool
         await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed)))
-
-    async def _rehash(self, account: Id, credential: Credential, password: Password) -> None:
-        """Rewrite an imported or weak hash in the canonical form, unless it changed meanwhile (decision 28)."""
-        stored = await self._t.pool.make(password)
-        sealed = credentials.seal(self._t.sealer, account, "password", stored.encode())
-        label = hashes.examine(stored).label
-        await self._t.db.transaction(
-            lambda tx: credentials.rehash(
-                tx, account, version=credential.version, old=credential.sealed, scheme=label, sealed=sealed
-            )
-        )
-
-
-_TELLING: Mapping[str, type[Refusal]] = {
-    "unknown_account": refusals.UnknownAccount,
-    "no_password": refusals.NoPasswordSet,
-}
-
-
-def _may_send(door: Door, credential: Credential, password: Password) -> bool:
-    """Tell whether the door takes the password in this form from this account (design 6)."""
-    return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
-
-
-def _unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
-    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
-    account = person.account
-    if account.status != "active":
-        return refusals.NotActive(account.status)
-    if not door.admits_all and not account.default_organization:
-        return refusals.NotAdmitted()
-    if door.requires_verified and account.first_verified_at is None:
-        return refusals.NotVerified(person)
-    if person.has_second_factor and not offers:
-        return refusals.NoUsableFactor()
-    return None
-
-
-def _shorter(first: int | None, second: int | None) -> int | None:
-    given: Collection[int] = [x for x in (first, second) if x is not None]
-    return min(given) if given else None

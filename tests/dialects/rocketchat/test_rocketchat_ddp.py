@@ -277,7 +277,8 @@ async def test_wrong_and_unknown_are_told_alike(house: House, ddp: Ddp, form: di
 @pytest.mark.parametrize(
     "params",
     [
-        [], [None], ["ada"], [[]], [{"user": {"username": "ada"}, "password": {"digest": "short", "algorithm": "sha-256"}}],
+        [], [None], ["ada"], [[]],
+        [{"user": {"username": "ada"}, "password": {"digest": "short", "algorithm": "sha-256"}}],
         [{"user": {"username": "ada"}, "password": {**digest(), "algorithm": "md5"}}],
         [{"user": {"username": {"$ne": None}}, "password": PASSWORD}], [{"user": {"username": "ada"}, "password": 5}],
         [{"resume": {"$ne": None}}],

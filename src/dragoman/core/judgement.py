@@ -1,0 +1,52 @@
+"""Judgements of the gate that need nothing but what was read: of a password's form, of a person at a door, of times."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from dragoman.core import refusals
+from dragoman.core.doors import Door
+from dragoman.core.refusals import Refusal
+from dragoman.core.tokens import Opaque
+from dragoman.model import Password, Person, Session
+from dragoman.storage.credentials import Credential
+
+TELLING: Mapping[str, type[Refusal]] = {
+    "unknown_account": refusals.UnknownAccount,
+    "no_password": refusals.NoPasswordSet,
+}
+"""What is said of a refused password where a door tells (decision 29)."""
+
+
+def may_send(door: Door, credential: Credential, password: Password) -> bool:
+    """Tell whether the door takes the password in this form from this account (design 6)."""
+    return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
+
+
+def unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
+    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
+    account = person.account
+    if account.status != "active":
+        return refusals.NotActive(account.status)
+    if not door.admits_all and not account.default_organization:
+        return refusals.NotAdmitted()
+    if door.requires_verified and account.first_verified_at is None:
+        return refusals.NotVerified(person)
+    if person.has_second_factor and not offers:
+        return refusals.NoUsableFactor()
+    return None
+
+
+def derivable(door: Door, session: Session) -> Opaque:
+    """Return the form of a token for another session like this. Raises NotForKeys, NotOffered (decision 17)."""
+    if session.kind == "key":
+        raise refusals.NotForKeys
+    if not isinstance(door.token, Opaque) or session.token_use != door.token.use:
+        raise refusals.NotOffered
+    return door.token
+
+
+def shorter(first: int | None, second: int | None) -> int | None:
+    """Return the shorter of two times, None for no bound."""
+    given: Collection[int] = [x for x in (first, second) if x is not None]
+    return min(given) if given else None
