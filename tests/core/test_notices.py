@@ -160,6 +160,16 @@ async def test_operators_acts_are_told(house: House) -> None:
     assert len(await house.letters()) == 3, "bringing accounts along writes to nobody"
 
 
+async def test_codes_by_mail_are_told_as_a_factor_that_came_and_went(house: House) -> None:
+    ada = await house.ada()
+    await house.core.factors.enable_email(ada.account)
+    house.clock.move(1)
+    await house.core.factors.disable_email(await house.core.accounts.named("ada"))
+    assert [(one.kind, one.values["factor"]) for one in await house.letters() if one.kind.startswith("factor")] == [
+        ("factor_added", "email"), ("factor_removed", "email"),
+    ]  # fmt: skip
+
+
 async def test_own_password_changes_are_told_where_the_address_was_proved_before(house: House) -> None:
     await house.ada()
     outcome = await sign_in(house, door="flashback")
