@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -332,6 +333,7 @@ async def test_a_transaction_sees_its_own_writes_and_nobody_else_does(engine: En
 
     async def write(tx: Tx) -> Row | None:
         await tx.run(INSERT, id=1, name=None, data=None, number=3)
+        time.sleep(0.2)  # noqa: ASYNC251  keeps the transaction open while the other one looks
         return await tx.one(NUMBER, id=1)
 
     async def look() -> None:

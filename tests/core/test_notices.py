@@ -176,7 +176,7 @@ async def test_own_password_changes_are_told_where_the_address_was_proved_before
     assert isinstance(outcome, SignedIn)
     by = await house.core.sessions.authenticate(house.core.doors["flashback"], outcome.token)
     await house.core.addresses.change_email(by.account, "thief@example.com", by=by, client=client())
-    new = Password.from_plain("thief's own battery")
+    new = Password.from_plain("The thief's 1 battery")
     await house.core.accounts.change_password(by, Password.from_plain(PASSWORD), new, client())
     [letter] = await house.letters("password_changed")
     assert (letter.to, letter.values["address"]) == (EMAIL, HOME)

@@ -19,7 +19,7 @@ from dragoman.storage import accounts, credentials, identifiers
 from dragoman.storage.engine import Statement, Tx
 from kit.house import PASSWORD, House, client, house_over
 
-NEW = Password.from_plain("a quite different battery")
+NEW = Password.from_plain("A quite different battery 7")
 PURPOSES: tuple[Purpose, ...] = ("reset", "verify", "invite", "undo", "open")
 _FACTORS = Statement("select kind from credential where account = :account order by kind")
 
@@ -62,7 +62,7 @@ async def test_a_reset_sets_the_password_and_ends_everything_but_the_factor(hous
     assert await house.sessions() == []
     with pytest.raises(refusals.WrongPassword):
         await sign_in(house)
-    assert isinstance(await sign_in(house, "a quite different battery"), Pending)
+    assert isinstance(await sign_in(house, "A quite different battery 7"), Pending)
     assert [kind for (kind,) in await house.db.all(_FACTORS, account=ada.account.id)] == ["password", "totp"]
     assert len(await house.letters("password_reset")) == 1
 
@@ -247,7 +247,7 @@ async def test_own_password_change(house: House) -> None:
     left = sorted((door, kind) for door, kind, _ in await house.sessions())
     assert left == [("flashback", "client"), ("probe", "key")]
     assert len(await house.letters("password_changed")) == 1
-    assert isinstance(await sign_in(house, "a quite different battery"), SignedIn)
+    assert isinstance(await sign_in(house, "A quite different battery 7"), SignedIn)
 
 
 async def test_five_misses_within_a_session_end_it(house: House) -> None:

@@ -189,11 +189,19 @@ def broken(each: Operation) -> Iterator[tuple[str, bytes | None, str | None]]:
     yield "form, clashing", b"email=a&email[b]=c&email[]=d", FORM
     yield "over the limit", b'{"email":"' + b"x" * (SIZE + 1) + b'"}', JSON
     yield "1 MB password", json.dumps({**valid(each), "password": "x" * 1_000_000}).encode(), JSON
-    yield "just below the limit", json.dumps({**valid(each), "password": "x" * (SIZE - 500)}).encode(), JSON
+    if "password" in fields(each):  # where there is no such field, it is ignored and the body good
+        yield "just below the limit", json.dumps({**valid(each), "password": "x" * (SIZE - 500)}).encode(), JSON
 
 
 ANSWERS_YES = frozenset({"/user/logout", "/api/v1/users.2fa.sendEmailCode"})
 """Say yes whatever they are given: one ends the session of the bearer, the other tells nobody who exists."""
+
+
+ASKS_FOR_MAIL = frozenset({
+    "/api/v1/users.forgotPassword", "/api/v1/users.sendConfirmationEmail", "/api/auth/user/reset-password",
+    "/user/request-reset-password",
+})  # fmt: skip
+"""Say yes to addresses that nobody has."""
 
 
 @every_body
@@ -258,8 +266,9 @@ async def test_absurd_addresses_name_nobody(kit: Kit, dialect: Dialect, each: Op
         for address in ABSURD:
             body = {k: v for k, v in good.items() if k not in names} | {name: address, "password": PASSWORD}
             answer = await kit.send(dialect, each, json.dumps(body).encode())
-            assert answer.status >= 400, (name, address)
+            assert answer.status >= 400 or each.path in ASKS_FOR_MAIL, (name, address)
     assert {id for id, *_ in (await kit.traces())[1]} == sessions
+    assert await kit.house.letters() == []
 
 
 @every_operation

@@ -322,7 +322,7 @@ async def test_bad_links_are_all_alike(house: House, purpose: Purpose) -> None:
     person = await house.add(email="carol@example.com", username="carol", verified=False)
     crossed = [await house.ticket(other, person, "x@example.com") for other in PATHS if other not in (purpose, "undo")]
     gone = await house.ticket(purpose, person, "carol@example.com")
-    await house.core.accounts.set_status(person.account, "suspended")
+    await house.core.life.set_status(person.account, "suspended")
     seen = set()
     for token in (
         used,
@@ -403,7 +403,7 @@ async def test_weak_is_weak_only_for_who_holds_a_good_link(house: House) -> None
 async def test_asking_is_answered_alike_for_everybody(house: House) -> None:
     await ada(house)
     bob = await house.add(email="bob@example.com", username="bob")
-    await house.core.accounts.set_status(bob.account, "suspended")
+    await house.core.life.set_status(bob.account, "suspended")
     answers = set()
     for address in ("ada@example.com", "bob@example.com", "nobody@example.com", "ada@example.com"):
         answer = await house.post("/reset-password", data={"email": address})
