@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from load import anonymous_mib, processor_seconds
+from load import anonymous_mib, cpu_of
 
 _CONNECT = b'{"msg":"connect","version":"1","support":["1"]}'
 
@@ -60,7 +60,7 @@ async def dial(port: int, address: str = "") -> Client:
 async def sign_ins(port: int, pid: int, seconds: float, form: Callable[[int], dict[str, Any]]) -> tuple[float, float]:
     """Sign in over and over, each time on a connection of its own; return how often a second, and CPU ms for each."""
     turn, done, ends_at = itertools.count(), 0, time.perf_counter() + seconds
-    before, began = processor_seconds((pid,)), time.perf_counter()
+    before, began = cpu_of((pid,)), time.perf_counter()
 
     async def one() -> None:
         nonlocal done
@@ -73,7 +73,7 @@ async def sign_ins(port: int, pid: int, seconds: float, form: Callable[[int], di
 
     await asyncio.gather(*(one() for _ in range(6)))
     took = time.perf_counter() - began
-    return done / took, (processor_seconds((pid,)) - before) * 1000 / max(1, done)
+    return done / took, (cpu_of((pid,)) - before) * 1000 / max(1, done)
 
 
 async def hold(port: int, pid: int, number: int) -> tuple[float, float]:
