@@ -537,3 +537,94 @@ async def test_a_suspended_account_is_closed(house: House, server: str, ddp: Ddp
     await ddp.sign_in("bob")
     await suspend(house)
     assert await ddp.closed(1) == 1000
+
+
+# ---------------------------------------------------------------- 13.6 limits, and frames of every bad kind
+
+
+async def test_calls_of_one_connection_are_limited(
+    house: House, server: str, ddp: Ddp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_time(house, monkeypatch)
+    for _ in range(5):
+        assert core(await ddp.refused("login", {"resume": "x" * 43})) == NOT_FOUND
+    error = await ddp.refused("login", {"user": {"username": "ada"}, "password": digest()})
+    assert error["error"] == "too-many-requests"
+    seconds = -(-error["details"]["timeToReset"] // 1000)
+    assert 1 <= seconds <= 10
+    assert error["reason"] == (
+        f"Error, too many requests. Please slow down. You must wait {seconds} seconds before trying again."
+    )
+    for _ in range(10):
+        await ddp.done("logout")
+    assert (await ddp.refused("logout"))["error"] == "too-many-requests"
+    async with dialled(server) as other:
+        assert TOKEN.match((await other.sign_in())["token"])
+
+
+async def test_calls_are_let_through_again(house: House, ddp: Ddp, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = hold_time(house, monkeypatch)
+    for _ in range(5):
+        await ddp.refused("login", {"resume": "x" * 43})
+    wait = (await ddp.refused("login", {"resume": "x" * 43}))["details"]["timeToReset"]
+    now[0] += wait / 1000 - 0.01
+    assert (await ddp.refused("login", {"resume": "x" * 43}))["error"] == "too-many-requests"
+    now[0] += 0.02
+    assert TOKEN.match((await ddp.sign_in())["token"])
+
+
+async def test_calls_of_one_user_are_limited_over_connections(
+    house: House, server: str, ddp: Ddp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold_time(house, monkeypatch)
+    token = (await ddp.sign_in())["token"]
+    async with dialled(server) as two, dialled(server) as three:
+        await two.done("login", {"resume": token})
+        await three.done("login", {"resume": token})
+        for one in (ddp, two):
+            for _ in range(10):
+                assert (await one.refused("registerUser"))["error"] == "error-user-registration-disabled"
+        assert (await three.refused("registerUser"))["error"] == "too-many-requests"
+    async with dialled(server) as bob:
+        await bob.sign_in("bob")
+        assert (await bob.refused("registerUser"))["error"] == "error-user-registration-disabled"
+
+
+def hold_time(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Let durations stand still, so that no window ends by itself; the list holds the seconds."""
+    from dragoman.dialects.rocketchat.ddp.limits import Windows
+
+    now = [1000.0]
+    count = Windows.count
+    monkeypatch.setattr(Windows, "count", lambda self, _, asked: count(self, now[0], asked))
+    return now
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        "", "not JSON", "{", '{"msg":"ping"', "[" * 2000, '{"a":' * 40 + "1" + "}" * 40, b"\x00\x01", b"{}",
+        '{"msg":"pi\\u0000ng"}', '{"msg":"ping","id":"\x00"}', '{"msg":NaN}', '{"msg":"ping","id":1' + "0" * 400 + "}",
+        "\ufeff{}", '{"msg":"ping"} {"msg":"ping"}',
+    ],
+)  # fmt: skip
+async def test_frames_that_are_no_json(ddp: Ddp, frame: str | bytes) -> None:
+    await ddp.raw(frame)
+    assert await ddp.next() == {"msg": "error", "reason": "Parse error"}
+    assert await ddp.ask(msg="ping") == {"msg": "pong"}
+
+
+async def test_odd_texts_in_a_login(house: House, ddp: Ddp) -> None:
+    for name in ("\ud7ff", "ada\u202e", "x" * 5000):
+        assert core(await ddp.refused("login", {"user": {"username": name}, "password": PASSWORD})) == NOT_FOUND
+    assert core(await ddp.refused("login", {"user": {"username": "ada"}, "password": "x" * 2000})) == NOT_FOUND
+
+
+async def test_a_frame_that_is_too_large(ddp: Ddp) -> None:
+    await ddp.raw("x" * 70_000)
+    assert await ddp.closed() == 1009
+
+
+async def test_a_plain_request_finds_nothing(house: House) -> None:
+    answer = await house.get("/websocket")
+    assert (answer.status_code, answer.json()) == (404, {"success": False, "error": "Resource not found"})
