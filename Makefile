@@ -18,7 +18,7 @@ serve: setup ## Serve on http://127.0.0.1:8080, set up where nothing is there
 dev:
 	@requirements/setup.sh runtime dev
 
-components: ## Install what the tests run against (PostgreSQL, node, Chromium); needs root or sudo
+components: ## Install what the tests run against (PostgreSQL, node, slapd, Chromium); needs root or sudo
 	@tests/components.sh
 
 test: dev components ## All tests
@@ -50,8 +50,8 @@ docs: dev ## Write docs/reference from the code
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: dev ## Pin the newest allowed versions of everything
 	$(LOCK) --upgrade requirements/uv.in -o requirements/uv.txt
-	$(LOCK) --upgrade pyproject.toml -o requirements/runtime.txt
-	$(LOCK) --upgrade pyproject.toml --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) --upgrade pyproject.toml --extra ldap -o requirements/runtime.txt
+	$(LOCK) --upgrade pyproject.toml --extra ldap --group dev -c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Forget the environment and caches; the data stays
 	rm -rf .venv .components .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
@@ -13,12 +14,22 @@ import structlog
 
 from dragoman.core import Core
 from dragoman.core.credentials.hashes import Parameters
+from dragoman.core.directory import Rules
 from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.policy import Mailing, Policy
-from dragoman.core.ports import Clock, Letter, Mailer, Random, SystemClock, SystemRandom, Unreachable
+from dragoman.core.ports import (
+    Clock,
+    Directory,
+    Letter,
+    Mailer,
+    Random,
+    SystemClock,
+    SystemRandom,
+    Unreachable,
+)
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
@@ -59,6 +70,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
+            directory=bool(settings.directory.urls),
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
@@ -155,6 +167,29 @@ def mailing(settings: Settings) -> Mailing:
     return Mailing(mail.transport != "off", mail.language, frozenset(mail.notices_off), base, links)
 
 
+def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules]:
+    """Return the directory that is configured, if any, and how its word counts. Raises NotReady."""
+    given = settings.directory
+    if not given.urls:
+        return None, Rules()
+    if importlib.util.find_spec("ldap3") is None:
+        raise NotReady("directory.urls: the package ldap3 is missing; install dragoman[ldap]")
+    from dragoman.adapters.directory.ldap import Attributes, LdapDirectory, Place
+
+    place = Place(
+        urls=given.urls, base=given.base, filter=given.filter, scope=given.scope, bind_name=given.bind_name,
+        bind_password=Secret(given.bind_password), starttls=given.starttls, ca_file=given.ca_file,
+        group_base=given.group_base, group_filter=given.group_filter, timeout=given.timeout_seconds,
+        connections=given.connections,
+        attributes=Attributes(
+            given.attribute_id, given.attribute_username, given.attribute_email, given.attribute_first_name,
+            given.attribute_last_name, given.attribute_display_name,
+        ),
+    )  # fmt: skip
+    rules = Rules(given.merge, given.fallback, given.first_sign_in, places=4 * given.connections)
+    return LdapDirectory(place, clock), rules
+
+
 async def open_database(settings: Settings, random: Random) -> Engine:
     """Open the configured database. Raises StorageUnavailable."""
     if settings.storage.postgres:
@@ -247,12 +282,18 @@ async def core_over(
     pool = HashPool(
         threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
     )
-    core = Core(db, sealer, pool, clock, random, doors=doors, configured=configured(settings))
+    port, rules = directory(settings, clock)
+    core = Core(
+        db, sealer, pool, clock, random, doors=doors, configured=configured(settings), directory=port,
+        directory_rules=rules,
+    )  # fmt: skip
     try:
         await core.start()
         yield core
         await core.stop()
     finally:
+        if port is not None:
+            await port.close()
         pool.close()
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
+from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -25,7 +26,7 @@ Minutes = Annotated[float, Meta(gt=0, le=24 * 60)]
 # loosest that it can be (threat 37). `true` and `false` are for switches, `earlier` for words, tightest first.
 SMALLER, LARGER, TRUE, FALSE, EARLIER = ({"tighter": way} for way in ("smaller", "larger", "true", "false", "earlier"))
 
-SECRETS = frozenset({"storage.postgres", "mail.password"})
+SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
 """Settings whose value may hold a password: never printed."""
 NOTICES = frozenset(
     {
@@ -187,6 +188,67 @@ class Mail(Struct, frozen=True, forbid_unknown_fields=True):
     ] = True
 
 
+class Directory(Struct, frozen=True, forbid_unknown_fields=True):
+    """An LDAP directory that knows people and their passwords."""
+
+    urls: Annotated[
+        tuple[str, ...],
+        Meta(description="Servers, tried in this order, `ldaps://ldap.example.com`; empty for no directory."),
+    ] = ()
+    base: Annotated[str, Meta(description="Where people are searched, `ou=people,dc=example,dc=com`.")] = ""
+    filter: Annotated[
+        str, Meta(description="Filter (RFC 4515) that finds one person; `{name}` stands for what was typed.")
+    ] = "(&(objectClass=inetOrgPerson)(|(uid={name})(mail={name})))"
+    scope: Annotated[Literal["subtree", "one", "base"], Meta(description="How deep below the base is searched.")] = (
+        "subtree"
+    )
+    bind_name: Annotated[
+        str, Meta(description="DN to search as, `cn=reader,dc=example,dc=com`; empty to search as nobody.")
+    ] = ""
+    bind_password: Annotated[str, Meta(description="Password of that DN.")] = ""
+    starttls: Annotated[bool, Meta(description="Encrypt `ldap://` connections; without it nothing is sent.")] = False
+    ca_file: Annotated[str, Meta(description="PEM file of authorities to trust; empty for the system's.")] = ""
+    group_base: Annotated[str, Meta(description="Where groups are searched, with `group_filter`.")] = ""
+    group_filter: Annotated[
+        str,
+        Meta(
+            description="Filter of the group that may sign in, `(&(cn=staff)(member={dn}))`; `{dn}` and `{name}` are"
+            " the person's. Empty for everybody whom `filter` finds."
+        ),
+    ] = ""
+    attribute_id: Annotated[
+        str,
+        Meta(description="Attribute that never changes; accounts are linked by it. `objectGUID` in Active Directory."),
+    ] = "entryUUID"
+    attribute_username: Annotated[str, Meta(description="Attribute that becomes the username.")] = "uid"
+    attribute_email: Annotated[str, Meta(description="Attribute with addresses; empty for none.")] = "mail"
+    attribute_first_name: Annotated[str, Meta(description="Attribute with the first name.")] = "givenName"
+    attribute_last_name: Annotated[str, Meta(description="Attribute with the last name.")] = "sn"
+    attribute_display_name: Annotated[str, Meta(description="Attribute with the name that is shown.")] = "displayName"
+    merge: Annotated[
+        Literal["never", "same-name"],
+        Meta(
+            description="`same-name`: a local account of the directory's username becomes the directory's; never one of"
+            " an administrator or with a second factor."
+        ),
+    ] = "never"
+    fallback: Annotated[
+        Literal["never", "unreachable"],
+        Meta(
+            description="`unreachable`: passwords that the directory took are kept, and count while it is out of reach."
+        ),
+    ] = "never"
+    first_sign_in: Annotated[
+        Literal["create", "refuse"], Meta(description="What becomes of people who have no account here yet.")
+    ] = "create"
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=30, description="Longest time for one sign-in at the directory, all steps together.")
+    ] = 5.0
+    connections: Annotated[
+        int, Meta(ge=1, le=64, description="Connections at a time; four times as many sign-ins may wait.")
+    ] = 4
+
+
 class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a dialect is reached."""
 
@@ -261,6 +323,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Limits = Limits()
     accounts: Accounts = Accounts()
     mail: Mail = Mail()
+    directory: Directory = Directory()
     dialects: Dialects = field(default_factory=Dialects)
     log: Log = Log()
 
@@ -463,6 +526,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
     faults += _mail_faults(settings)
+    faults += _directory_faults(settings.directory)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         for link in ("link_reset", "link_verify", "link_invite"):
@@ -474,6 +538,42 @@ def _contradictions(settings: Settings) -> list[str]:
                 f"dialects.{name}.prefix: found {section.prefix!r}, expected /word without a slash at the end"
             )
     return faults
+
+
+def _directory_faults(given: Directory) -> list[str]:
+    if not given.urls:
+        return []
+    faults = []
+    for url in given.urls:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("ldap", "ldaps") and parts.hostname and parts.path in ("", "/") and not parts.query
+        if not usable or "@" in parts.netloc or not _has_port(parts):
+            faults.append(f"directory.urls: found {url!r}, expected ldap://host:port or ldaps://host:port")
+        elif parts.scheme == "ldaps" and given.starttls:
+            faults.append(f"directory.starttls: {url} is encrypted from the first byte; use ldap:// or drop it")
+    if not given.base:
+        faults.append("directory.base: nobody can be searched without it")
+    for name, filter, wanted in (
+        ("filter", given.filter, ("{name}",)), ("group_filter", given.group_filter, ("{dn}", "{name}")),
+    ):  # fmt: skip
+        balanced = filter.startswith("(") and filter.endswith(")") and filter.count("(") == filter.count(")")
+        if (filter or name == "filter") and not (balanced and any(word in filter for word in wanted)):
+            faults.append(f"directory.{name}: found {filter!r}, expected a filter in parentheses with {wanted[0]}")
+    if bool(given.group_filter) != bool(given.group_base):
+        faults.append("directory.group_base, directory.group_filter: give both or neither")
+    if bool(given.bind_name) != bool(given.bind_password):
+        faults.append("directory.bind_name, directory.bind_password: give both or neither")
+    for name in ("id", "username"):
+        if not getattr(given, f"attribute_{name}"):
+            faults.append(f"directory.attribute_{name}: accounts are linked and named by it, it cannot be empty")
+    return faults
+
+
+def _has_port(parts: SplitResult) -> bool:
+    try:
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
 
 
 def _mail_faults(settings: Settings) -> list[str]:

@@ -99,7 +99,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
     if source.of("core", "storage") or source.name == "model.py":
         for text in source.strings():
             found = [name for name in DIALECTS if name in text]
-            if found and not (source.name == "core/accounts.py" and text in DIALECTS):
+            if found and not (source.name in ("core/accounts.py", "core/newcomers.py") and text in DIALECTS):
                 yield f"holds {text!r}"
 
 

@@ -20,6 +20,7 @@ from dragoman import app
 from dragoman.cli.logs import access_log
 from dragoman.cli.prepare import prepared
 from dragoman.core import Core
+from dragoman.core.ports import SystemClock
 from dragoman.http.address import Proxies
 from dragoman.http.serving import serve_config
 from dragoman.settings import Settings
@@ -55,6 +56,10 @@ def faults(settings: Settings) -> list[str]:
         app.mounts(settings)
     except ValueError as why:
         found.append(f"dialects: {why}")
+    try:
+        app.directory(settings, SystemClock())
+    except app.NotReady as why:
+        found.append(str(why))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
+from dragoman.core.directory import Consultation, Rules
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
@@ -21,9 +22,10 @@ from dragoman.core.keystore import KeyStore, uses_of
 from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
+from dragoman.core.linked import Linked
 from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
-from dragoman.core.ports import Clock, Random
+from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
@@ -46,7 +48,7 @@ class Core:
 
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
-        configured: Configured,
+        configured: Configured, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
     ) -> None:  # fmt: skip
         by_name = {door.name: door for door in doors}
         self.doors = by_name
@@ -60,17 +62,20 @@ class Core:
         self.tokens = Tokens(clock, random, self.keystore.keys)
         self.settings = StoredSettings(db, clock, configured)
         self.letters = Letters(db, sealer, clock, random, self.settings.current)
+        people = People(db)
+        self.directory = Consultation(directory, directory_rules, clock, people)
         self._tools = Tools(
-            db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=People(db), tokens=self.tokens,
+            db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(lambda: self.settings.latest().budgets), tally=Tally(),
             background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
-            policy=self.settings.current, doors=by_name,
+            policy=self.settings.current, doors=by_name, directory=self.directory,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
+        self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)

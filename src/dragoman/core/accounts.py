@@ -7,8 +7,9 @@ from functools import partial
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, ports, refusals
+from dragoman.core import events, identifiers, newcomers, ports, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.linked import Linked
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
@@ -29,8 +30,6 @@ from dragoman.model import (
 from dragoman.storage import accounts, attempts, counters, credentials, sessions, tickets
 from dragoman.storage.engine import ConstraintViolated, Tx
 
-ALPHABET = "23456789ABCDEFGHJKLMNPQRSTWXYZabcdefghijkmnopqrstuvwxyz"
-"""Rocket.Chat's: 55 characters without look-alikes (its contract, section 2.1)."""
 OWNER_RANK = 255
 DEFAULT_NAME = "Default"
 NAME_LENGTH = 255
@@ -68,6 +67,7 @@ class Accounts:
     def __init__(self, tools: Tools, signin: SignIn) -> None:
         self._t = tools
         self._signin = signin
+        self._linked = Linked(tools)
         self._notices = Notices(tools)
 
     # ------------------------------------------------------------ finding
@@ -194,9 +194,8 @@ class Accounts:
         return names
 
     def _with_other_username(self, names: list[Identifier]) -> list[Identifier]:
-        suffix = ports.text(self._t.random, "23456789abcdefghjkmnpqrstwxyz", 4)
         return [
-            Identifier(n.kind, f"{n.shown[: identifiers.USERNAME_LENGTH - 8]}-{suffix}", n.state, n.primary)
+            Identifier(n.kind, newcomers.other_username(self._t.random, n.shown), n.state, n.primary)
             if n.kind == "username" else n
             for n in names
         ]  # fmt: skip
@@ -217,18 +216,9 @@ class Accounts:
         dies_at: Millis | None, language: Language | None,
     ) -> None:  # fmt: skip
         now = account.created_at
-        await accounts.insert(tx, account)
+        await newcomers.insert(tx, account, names)
         if language is not None:
             await accounts.set_language(tx, account.id, language)
-        for name in names:
-            await accounts.insert_identifier(tx, account.id, name, identifiers.fold(name.kind, name.shown), now)
-        aliases = {
-            "rocketchat": _word(account.id, ALPHABET, 17),
-            "probe": str(await accounts.next_number(tx, "probe")),
-            "pocketm8": _appwrite_id(account.id, now),
-        }
-        for system, value in aliases.items():
-            await accounts.insert_alias(tx, account.id, system, value)
         if sealed is not None:
             await credentials.put(
                 tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
@@ -269,9 +259,11 @@ class Accounts:
 
         :param end_others: whether the account's other clients end, in all dialects.
 
-        Raises WrongPassword and what `SignIn.confirm` raises; then SamePassword, WeakPassword.
+        Raises NotOffered where a directory knows the password; WrongPassword and what `SignIn.confirm` raises; then
+        SamePassword, WeakPassword.
         """
         t, account = self._t, caller.account
+        await self._linked.refuse_own_password(account.id)
         await self._signin.confirm(caller, old, client)
         if new.hexdigest.reveal() == old.hexdigest.reveal():
             raise refusals.SamePassword
@@ -307,8 +299,12 @@ class Accounts:
     ) -> None:
         """Set the password on behalf of the owner: an operator's act. Ends every session and key (table C).
 
-        `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). Raises WeakPassword.
+        `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). An account that a directory
+        answers for may have one for the time it is unreachable, where that is set; else NotOffered. Raises
+        WeakPassword.
         """
+        if self._t.directory.rules.fallback == "never":
+            await self._linked.refuse_own_password(account.id)
         person = await self.person(account)
         if not allow_weak:
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
@@ -319,9 +315,12 @@ class Accounts:
     async def import_hash(self, account: Account, stored: str) -> None:
         """Set the password to a hash made elsewhere, `scheme:text` (see `credentials.hashes.recognise`).
 
-        It is rewritten to the canonical form at the first good sign-in. Raises hashes.UnreadableHash, TooCostly.
+        It is rewritten to the canonical form at the first good sign-in. Raises hashes.UnreadableHash, TooCostly;
+        NotOffered as `set_password` does.
         """
         label = hashes.examine(stored).label
+        if self._t.directory.rules.fallback == "never":
+            await self._linked.refuse_own_password(account.id)
         sealed = credentials.seal(self._t.sealer, account.id, "password", stored.encode())
         await self._store_password(account, (label, sealed), initial=False)
 
@@ -413,18 +412,3 @@ def _id_from(text: str) -> Id | None:
         return bytes(ULID.from_str(text.upper()))
     except ValueError:
         return None
-
-
-def _word(id: Id, alphabet: str, length: int) -> str:
-    """Spell the random part of an id in an alphabet: 74 random bits leave no collision to fear; keys are unique."""
-    number = int.from_bytes(id[6:], "big") << 32 | int.from_bytes(id[:6], "big") & 0xFFFFFFFF
-    letters = []
-    for _ in range(length):
-        number, rest = divmod(number, len(alphabet))
-        letters.append(alphabet[rest])
-    return "".join(letters)
-
-
-def _appwrite_id(id: Id, now: Millis) -> str:
-    """Return Pocketm8's 20 hex digits: seconds (8), milliseconds (5), random (7) (its contract, section 2.7)."""
-    return f"{now // 1000:08x}{now % 1000:05x}{id.hex()[-7:]}"

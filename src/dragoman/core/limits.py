@@ -222,10 +222,7 @@ class Limits:
     ) -> None:
         """Count a failed password against the lane (None: the network alone, decision 27) and the network."""
         if lane is not None:
-            counter = failed(lane.budget(self.budgets), await counters.find(tx, lane.scope, lane.subject), now, lane.by)
-            await counters.put(tx, lane.scope, lane.subject, counter, now, account=account)
-            if lane.scope == "mark" and client.mark and counter.streak >= self.budgets.mark_failures:
-                await counters.drop_mark(tx, client.mark)
+            await self.lane_failed(tx, lane, client, account=account, now=now)
         if client.network:
             for scope, budget, network in (
                 ("network", self.budgets.network, client.network),
@@ -233,6 +230,13 @@ class Limits:
             ):
                 counter = failed(budget, await counters.find(tx, scope, network.encode()), now, tag(who))
                 await counters.put(tx, scope, network.encode(), counter, now, account=None)
+
+    async def lane_failed(self, tx: Tx, lane: Lane, client: Client, *, account: Id | None, now: Millis) -> None:
+        """Count a failed password against a lane alone."""
+        counter = failed(lane.budget(self.budgets), await counters.find(tx, lane.scope, lane.subject), now, lane.by)
+        await counters.put(tx, lane.scope, lane.subject, counter, now, account=account)
+        if lane.scope == "mark" and client.mark and counter.streak >= self.budgets.mark_failures:
+            await counters.drop_mark(tx, client.mark)
 
     async def code_failed(self, tx: Tx, lane: Lane, client: Client, account: Id, now: Millis) -> None:
         """Count a wrong code against the lane's second step and the network."""

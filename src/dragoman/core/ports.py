@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from dragoman.model import Id
+from dragoman.model import Id, Secret
 
 
 class Clock(Protocol):
@@ -68,6 +68,64 @@ class Mailer(Protocol):
 
     async def close(self) -> None:
         """Let go of what was kept open."""
+
+
+class Entry(Struct, frozen=True):
+    """One person as a directory knows them. Texts come as they are stored there: they are checked before use."""
+
+    id: str
+    """Hex of the attribute that never changes: the only thing by which an account is linked."""
+    username: str
+    emails: tuple[str, ...] = ()
+    first_name: str = ""
+    last_name: str = ""
+    display_name: str | None = None
+
+
+class DirectoryFailed(Exception):
+    """A directory did not prove anybody. The text is a reason for logs and holds neither names nor passwords."""
+
+
+class NoSuchEntry(DirectoryFailed):
+    """The directory has nobody of this name, or several, or nobody who may sign in."""
+
+
+class PasswordRefused(DirectoryFailed):
+    """The directory knows the name and refused the password. `id` is whose entry that is."""
+
+    def __init__(self, reason: str, id: str = "") -> None:
+        super().__init__(reason)
+        self.id = id
+
+
+class DirectoryUnreachable(DirectoryFailed):
+    """The directory gave no answer that can be judged: out of reach, too slow, or wrongly set up."""
+
+
+class DirectoryBusy(DirectoryFailed):
+    """More is asked than the directory answers in time: it is not out of reach, and nothing was judged."""
+
+
+class Directory(Protocol):
+    """Knows people and their passwords."""
+
+    async def load(self) -> None:
+        """Make ready what takes long at first use; returns at once afterwards."""
+
+    async def prove(self, name: str, password: Secret, *, id: str = "") -> Entry:
+        """Look somebody up and prove the password: one call, ended within its own time whatever the other side does.
+
+        :param name: as typed, 1 to 256 characters; empty where `id` alone counts.
+        :param id: whom the name is known to mean; where that entry does not bear the name any more, the name counts.
+
+        Raises NoSuchEntry, PasswordRefused, DirectoryUnreachable, DirectoryBusy. An empty password is always refused.
+        """
+
+    async def reach(self) -> None:
+        """Try whether the directory can be reached as configured. Raises DirectoryUnreachable, DirectoryBusy."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
 
 
 class SystemClock:

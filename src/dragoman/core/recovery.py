@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from dragoman.core import events, identifiers, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.directory import SYSTEM
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.notices import Notice, Notices
@@ -258,6 +259,8 @@ class Recovery:
     async def _may_reach(self, purpose: Purpose, held: Held, account: Account) -> bool:
         if account.status != "active":
             return False
+        if purpose == "reset" and await accounts.alias_of(self._t.db, account.id, SYSTEM) is not None:
+            return False  # the password is the directory's, and whoever left it must not come back by mail
         if purpose == "verify":
             return held.state != "verified"
         proved = [one for one in await stored.listed(self._t.db, account.id) if _proved(one)]
@@ -399,7 +402,9 @@ class Recovery:
 
     async def _reset(self, tx: Tx, deed: Deed) -> bool:
         account, now = deed.account.id, deed.now
-        if deed.password is None or not await self._prove(tx, deed):
+        if deed.password is None or await accounts.alias_of(tx, account, SYSTEM) is not None:
+            return False
+        if not await self._prove(tx, deed):
             return False
         await self._take_back(tx, deed)
         await self._put_password(tx, deed)

@@ -54,7 +54,7 @@ class Busy(Waiting):
 
 
 class Unavailable(Waiting):
-    """The database takes no call at the moment; nothing was kept."""
+    """The database or the directory takes no call at the moment; nothing was kept."""
 
 
 class NotActive(Refusal):

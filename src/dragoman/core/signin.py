@@ -7,18 +7,18 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 
 from __future__ import annotations
 
-import asyncio
 from hashlib import sha256
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import chain, events, hashing, identifiers, judgement, mailed_codes, refusals, second_factor
-from dragoman.core.credentials import hashes
-from dragoman.core.credentials.hashes import Match
+from dragoman.core import chain, events, judgement, mailed_codes, refusals, second_factor
+from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
+from dragoman.core.first_factor import FirstFactor, Look
 from dragoman.core.limits import Lane, lane_of
+from dragoman.core.linked import Linked, Plan
 from dragoman.core.mailed_codes import MailedCodes, Way
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import new_id
@@ -48,7 +48,6 @@ from dragoman.model import (
 )
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.attempts import Attempt
-from dragoman.storage.credentials import Credential
 from dragoman.storage.engine import Tx
 
 ATTEMPT_LIFE: Millis = 15 * 60_000
@@ -56,17 +55,9 @@ ATTEMPTS_KEPT = 5
 HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
-MISSES = 5
-
-
-class _Look(Struct, frozen=True):
-    """What was read before a password was verified."""
-
-    subject: Id
-    """The account's id, or the keyed hash of a name nobody has."""
-    account: Account | None
-    credential: Credential | None
-    lane: Lane
+BY_DIRECTORY = -1
+"""Stands for the version of a password that the directory proved: what may change meanwhile is the link, and with it
+the account's epoch."""
 
 
 class _Draft(Struct, frozen=True):
@@ -102,7 +93,8 @@ class _Try(Struct, frozen=True):
     lane: Lane
     account: Account
     version: int
-    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved."""
+    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved,
+    BY_DIRECTORY where a directory proved it."""
     methods: str
     attempt: bytes | None = None
     """SHA-256 of the attempt's handle, where one was paused."""
@@ -111,6 +103,8 @@ class _Try(Struct, frozen=True):
     now: Millis = 0
     code: Code | None = None
     draft: _Draft = _NOTHING_DRAWN
+    plan: Plan | None = None
+    """Whose entry the directory proved, to be taken in within the transaction."""
     arrival: Notice | None = None
     """Tells the owner of a sign-in from an unknown network."""
     closing: Notice | None = None
@@ -142,6 +136,8 @@ class SignIn:
     def __init__(self, tools: Tools, recovery: Recovery) -> None:
         self._t = tools
         self._recovery = recovery
+        self._first = FirstFactor(tools)
+        self._linked = Linked(tools)
         self._codes = MailedCodes(tools)
         self._notices = Notices(tools)
 
@@ -157,11 +153,19 @@ class SignIn:
         Unavailable; after the right password NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode, CodeVoid,
         TooManyCodes.
         """
-        look = await self._look(typed, client)
-        await self._refuse_when_locked(door, look, client)
-        failure, match, computed = await self._verify(door, look, password)
+        look = await self._first.look_up(typed, client)
+        await self._first.refuse_when_locked(door, look, client)
+        name = None if typed.kind == "phone" else typed.text.strip()
+        judged = await self._first.judge(door, look, name, password)
+        match, said = judged.match, judged.said
         outcome: SignedIn | Pending | Refusal
-        if look.account is not None and look.credential is not None and match is not None:
+        if said.entry is not None:
+            outcome = await self._by_directory(door, said, client, code, wish or Wish())
+            if not isinstance(outcome, Refusal) and match is None:
+                self._t.background.start(self._linked.keep(outcome.person.account.id, password))
+        elif said.unavailable:
+            outcome = refusals.Unavailable(REST_SECONDS)
+        elif not said.failure and look.account is not None and look.credential is not None and match is not None:
             seen = password.plain is None and not look.credential.digest_seen
             began = _Try(
                 door=door, client=client, wish=wish or Wish(), lane=look.lane, account=look.account,
@@ -171,10 +175,10 @@ class SignIn:
             if isinstance(outcome, SignedIn) and match.outdated:
                 self._t.background.start(rehash(self._t, look.account.id, look.credential, password))
         else:
-            outcome = await self._keep_failure(door, look, failure, client)
+            outcome = await self._first.refused(door, look, judged, client)
         if isinstance(outcome, Refusal):
-            await self._even_out(computed)
-            raise outcome
+            await self._first.even_out(judged)
+            raise self._t.directory.veiled(outcome)
         return outcome
 
     async def with_code(self, door: Door, presented: str, code: str, client: Client) -> SignedIn:
@@ -193,7 +197,7 @@ class SignIn:
         if account is None or account.auth_epoch != attempt.auth_epoch:
             raise refusals.NoSuchAttempt
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
-        await self._refuse_when_locked(door, _Look(account.id, account, None, lane), client)
+        await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
         began = _Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
@@ -215,8 +219,8 @@ class SignIn:
         """Use a mailed link and sign its owner in: it stands for the password, never for the second factor.
 
         What the link is for is done all the same when a second factor is asked for, or the door does not admit the
-        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotActive, NotAdmitted,
-        NotVerified, NoUsableFactor, Unavailable.
+        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotOffered where a directory
+        answers for the account, NotActive, NotAdmitted, NotVerified, NoUsableFactor, Unavailable.
         """
         deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door)
         account = deed.account
@@ -231,6 +235,8 @@ class SignIn:
             after = await accounts.by_id(tx, account.id)
             if refused is not None or after is None:
                 return began, refused or refusals.BadTicket()
+            if await accounts.alias_of(tx, account.id, SYSTEM) is not None:
+                return began, refusals.NotOffered()  # whoever has left the directory must not come back by mail
             held = await credentials.find(tx, account.id, "password")
             going = replace(began, account=after, version=held.version if held else 0)
             return going, await self._admit(tx, going)
@@ -245,20 +251,23 @@ class SignIn:
         """
         t, account, session = self._t, caller.account, caller.session.id
         door = t.doors[caller.session.door]
-        credential = await credentials.find(t.db, account.id, "password")
-        lane = await lane_of(t.db, account.id, account.id, client, t.clock.now())
-        look = _Look(account.id, account, credential, lane)
-        await self._refuse_when_locked(door, look, client)
-        failure, match, computed = await self._verify(door, look, password)
-        now = t.clock.now()
-        if match is None:
-            refused = await self._keep_failure(door, look, failure, client, session=session)
-            await self._even_out(computed)
+        look = await self._first.again(account, client)
+        await self._first.refuse_when_locked(door, look, client)
+        judged = await self._first.judge(door, look, None, password)
+        said, now = judged.said, t.clock.now()
+        if said.unavailable:
+            raise refusals.Unavailable(REST_SECONDS)
+        if said.failure:
+            refused = await self._first.refused(door, look, judged, client, session=session)
+            await self._first.even_out(judged)
             raise refused if isinstance(refused, refusals.Waiting) else refusals.WrongPassword
 
         async def fn(tx: Tx) -> bool:
             held = await credentials.find(tx, account.id, "password")
-            if held is None or credential is None or held.version != credential.version:
+            if said.entry is not None:
+                if await accounts.alias_of(tx, account.id, SYSTEM) != said.entry.id:
+                    return False
+            elif held is None or look.credential is None or held.version != look.credential.version:
                 return False
             await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
             await sessions.proved(tx, session, now)
@@ -305,57 +314,6 @@ class SignIn:
 
     # ------------------------------------------------------------ before the transaction
 
-    async def _look(self, typed: Typed, client: Client) -> _Look:
-        """Find the account, its password and the client's lane; the same reads for names that nobody has."""
-        kind, folded = identifiers.meant(typed)
-        usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
-        account = await accounts.by_identifier(self._t.db, kind, usable)
-        unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
-        subject = account.id if account else unknown
-        credential = await credentials.find(self._t.db, subject, "password")
-        lane = await lane_of(self._t.db, subject, account.id if account else None, client, self._t.clock.now())
-        return _Look(subject, account, credential, lane)
-
-    async def _refuse_when_locked(self, door: Door, look: _Look, client: Client) -> None:
-        """Raise NetworkBlocked or AccountLocked without work or write: nothing is judged (decision 36).
-
-        The budgets are asked for anew, so that one that was changed in any process counts for this very attempt.
-        """
-        await self._t.policy()
-        judged = await self._t.limits.judge(self._t.db, look.lane, client, look.subject, self._t.clock.now())
-        if judged.network_wait:
-            self._t.tally.locked_out("network", door.name, client, None)
-            raise refusals.NetworkBlocked(judged.network_wait)
-        if judged.lane_wait:
-            account = look.account.id if look.account else None
-            self._t.tally.locked_out(look.lane.scope, door.name, client, account)
-            await self._notices.still_closed(look.lane, look.account, door.name)
-            raise refusals.AccountLocked(judged.lane_wait)
-
-    async def _verify(self, door: Door, look: _Look, password: Password) -> tuple[str, Match | None, str]:
-        """Verify the password with exactly one hash evaluation, whatever is stored (decision 7).
-
-        Returns why it is refused, the Match that proves it when it is right, and which form of hash was computed.
-        """
-        stored: str | None = None
-        failure = "wrong_password"
-        credential = look.credential
-        if look.account is None:
-            failure = "unknown_account"
-        elif credential is None or (credential.dies_at is not None and credential.dies_at <= self._t.clock.now()):
-            failure = "no_password"
-        elif judgement.may_send(door, credential, password):
-            sealed = credentials.unseal(self._t.sealer, look.account.id, "password", credential.sealed)
-            stored = sealed.decode()
-        turn = hashing.Lane(known=look.lane.known, network=look.lane.network, account=look.subject)
-        try:
-            match = await self._t.pool.verify(stored, password, turn)
-        except hashes.NeedsPlainPassword as refused:
-            return "needs_plain_password", None, refused.computed
-        except hashes.NoMatch as refused:
-            return failure, None, refused.computed
-        return "", match, match.label
-
     def _handle(self, door: Door, presented: str) -> bytes:
         """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
         if isinstance(door.attempt, Signed):
@@ -390,44 +348,6 @@ class SignIn:
 
     # ------------------------------------------------------------ the decision, in one transaction
 
-    async def _keep_failure(
-        self, door: Door, look: _Look, reason: str, client: Client, session: Id | None = None
-    ) -> Refusal:
-        """Count a refused password and write its event; return what to raise. `session` is the one it was typed in."""
-        limits, account, now = self._t.limits, look.account.id if look.account else None, self._t.clock.now()
-        conceals = (await self._t.policy()).conceal_accounts
-        lane = None if reason == "needs_plain_password" else look.lane
-        closing = await self._notices.closing(look.lane, look.account, door.name)
-
-        async def fn(tx: Tx) -> Refusal:
-            judged = await limits.judge(tx, look.lane, client, look.subject, now)
-            await limits.password_failed(tx, lane, client, who=look.subject, account=account, now=now)
-            await self._notices.closed(tx, closing, look.lane, now)
-            await events.record(
-                tx, "password_refused", now, client=client, account=account, session=session, door=door.name,
-                reason=reason, name=look.subject.hex()[-8:],
-            )  # fmt: skip
-            if session is not None and account is not None:
-                await self._count_miss(tx, account, session, now)
-            if judged.network_wait:
-                return refusals.NetworkBlocked(judged.network_wait)
-            if judged.lane_wait:
-                return refusals.AccountLocked(judged.lane_wait)
-            telling = judgement.TELLING.get(reason)
-            if telling is None or not door.tells or conceals:
-                return refusals.WrongPassword()
-            return telling() if await limits.may_tell(tx, client, now) else refusals.WrongPassword()
-
-        return await self._t.db.transaction(fn)
-
-    async def _count_miss(self, tx: Tx, account: Id, session: Id, now: Millis) -> None:
-        """Count a wrong password typed within a session, and end the session at the fifth in a row (threat 21)."""
-        missed = await counters.find(tx, "confirm", session)
-        missed = counters.Counter(b"", missed.streak + 1)
-        await counters.put(tx, "confirm", session, missed, now, account=account)
-        if missed.streak >= MISSES and await sessions.end(tx, session, "misses", now):
-            await events.record(tx, "sessions_ended", now, account=account, session=session, why="misses", number="1")
-
     async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
         """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
         t, account, door, now = self._t, began.account.id, began.door, self._t.clock.now()
@@ -449,6 +369,23 @@ class SignIn:
             t.tally.locked_out(f"{began.lane.scope}-codes", door.name, began.client, account)
         return done if isinstance(done, Refusal) else self._outcome(began, done)
 
+    async def _by_directory(
+        self, door: Door, said: Verdict, client: Client, code: str | None, wish: Wish
+    ) -> SignedIn | Pending | Refusal:
+        """Go on with whom the directory proved; once more where somebody else made the account meanwhile."""
+        t, outcome = self._t, None
+        for _ in range(2):
+            if said.entry is None or not (outcome is None or isinstance(outcome, refusals.Busy)):
+                break
+            plan = await self._linked.plan(said.entry)
+            known = None if plan.way == "new" else plan.account.id
+            began = _Try(
+                door=door, client=client, wish=wish, account=plan.account, version=BY_DIRECTORY, methods=SYSTEM,
+                lane=await lane_of(t.db, plan.subject, known, client, t.clock.now()), plan=plan,
+            )  # fmt: skip
+            outcome = await self._go_on(began, code)
+        return outcome or refusals.WrongPassword()
+
     async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
         """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
         account = await accounts.by_id(tx, began.account.id)
@@ -458,8 +395,11 @@ class SignIn:
             return refusals.NetworkBlocked(judged.network_wait)
         if judged.lane_wait:
             return refusals.AccountLocked(judged.lane_wait)
-        verified = (began.account.auth_epoch, began.version)
-        if account is None or (account.auth_epoch, held.version if held else 0) != verified:
+        if began.plan is not None:
+            taken = await self._linked.take_in(tx, began.plan, began.client, began.door.name)
+            return taken if isinstance(taken, Refusal) else await self._admit(tx, replace(began, account=taken))
+        version = BY_DIRECTORY if began.version == BY_DIRECTORY else held.version if held else 0
+        if account is None or (account.auth_epoch, version) != (began.account.auth_epoch, began.version):
             return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
         return await self._admit(tx, replace(began, account=account))
 
@@ -629,11 +569,3 @@ class SignIn:
             claims = {"sub": account, **form.claims(waiting.person, None)}
             return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
         return handle.decode() if form == "handle" else None
-
-    async def _even_out(self, computed: str) -> None:
-        """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3).
-
-        `computed` is the form that was computed: an imported hash may be cheaper than ours as well as dearer.
-        """
-        pool = self._t.pool
-        await asyncio.sleep(max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(computed)))

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from dragoman.core import events
 from dragoman.core.background import Background
+from dragoman.core.directory import Consultation
 from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool
 from dragoman.core.keys import KeySet
@@ -42,6 +43,7 @@ class Tools(Struct):
     policy: Callable[[], Awaitable[Policy]]
     """What the operator chose, as it is in force now."""
     doors: Mapping[str, Door]
+    directory: Consultation
     schemes: Collection[str] = ()
     """Forms of hashes in the store, kept up to date by Core.tick."""
 

@@ -53,6 +53,13 @@ _RENAME = Statement(
        where kind = 'username' and account = :account"""
 )
 _INSERT_ALIAS = Statement("insert into alias(system, value, account) values (:system, :value, :account)")
+_ALIAS_OF = Statement("select value from alias where account = :account and system = :system", hot=True)
+_DROP_ALIAS = Statement("delete from alias where account = :account and system = :system")
+_LINKED = Statement("select count(*) from alias where system = :system")
+_SET_NAMES = Statement(
+    """update account set first_name = :first_name, last_name = :last_name, display_name = :display_name,
+         updated_at = :now where id = :id"""
+)
 _NEXT = Statement(
     """insert into sequence(name, next) values (:name, 2)
        on conflict (name) do update set next = sequence.next + 1 returning next - 1"""
@@ -194,6 +201,33 @@ async def insert_alias(tx: Tx, account: Id, system: str, value: str) -> None:
     """Record what another system calls the account."""
     await tx.run(_INSERT_ALIAS, system=system, value=value, account=account)
     await changed(tx, account)
+
+
+async def alias_of(db: Reader, account: Id, system: str) -> str | None:
+    """Return what another system calls the account."""
+    row = await db.one(_ALIAS_OF, account=account, system=system)
+    return str(row[0]) if row else None
+
+
+async def drop_alias(tx: Tx, account: Id, system: str) -> bool:
+    """Forget what another system calls the account; tell whether it had a name there."""
+    dropped = await tx.run(_DROP_ALIAS, account=account, system=system) == 1
+    await changed(tx, account)
+    return dropped
+
+
+async def count_aliases(db: Engine, system: str) -> int:
+    """Return how many accounts another system has a name for."""
+    return int((await db.scan(_LINKED, system=system))[0][0])
+
+
+async def set_names(tx: Tx, account: Account, now: Millis) -> None:
+    """Write the account's first, last and display name."""
+    await tx.run(
+        _SET_NAMES, id=account.id, first_name=account.first_name, last_name=account.last_name,
+        display_name=account.display_name, now=now,
+    )  # fmt: skip
+    await changed(tx, account.id)
 
 
 async def next_number(tx: Tx, name: str) -> int:

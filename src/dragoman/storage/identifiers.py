@@ -102,7 +102,7 @@ async def verify(tx: Tx, account: Id, kind: IdentifierKind, folded: str, now: Mi
 
 
 async def vouch(tx: Tx, account: Id, kind: IdentifierKind, folded: str) -> None:
-    """Record that an operator answers for an address that was only claimed."""
+    """Record that an operator or a directory answers for an address that was only claimed."""
     if await tx.run(_VOUCH, account=account, kind=kind, folded=folded):
         await changed(tx, account)
 

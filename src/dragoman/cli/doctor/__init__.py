@@ -20,11 +20,12 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.command(short_help="Name what is weaker than it could be, with the remedy.")
 @where_options
 @json_option
-@click.option("--online", is_flag=True, help="Ask the mail server, too: connect, read its greeting, leave.")
+@click.option("--online", is_flag=True, help="Ask the mail server and the directory, too: connect, leave.")
 def doctor(as_json: bool, online: bool) -> None:
     """Name what is weaker than it could be, each with the setting and the remedy. Exit code 1 on errors.
 
-    Reads only, and asks nobody beyond the database; with --online the mail server as well, for three seconds at most.
+    Reads only, and asks nobody beyond the database; with --online the mail server as well, for three seconds at most,
+    and the directory, for directory.timeout_seconds.
     """
     found = _findings(online=online)
     found.sort(key=lambda finding: tuple(_COLOURS).index(finding.level))
@@ -43,6 +44,7 @@ def doctor(as_json: bool, online: bool) -> None:
 
 def _findings(*, online: bool) -> list[Finding]:
     from dragoman.cli.doctor.configuration import of_configuration, of_faults
+    from dragoman.cli.doctor.directory import of_directory
     from dragoman.cli.doctor.files import of_files
     from dragoman.cli.doctor.mail import of_mail
     from dragoman.cli.doctor.stored import of_database
@@ -52,4 +54,10 @@ def _findings(*, online: bool) -> list[Finding]:
         return of_faults(faults)
     lying = of_files(loaded.settings)  # first: opening the database mends some modes
     given, stored = of_database(loaded.settings)
-    return [*of_configuration(given), *lying, *of_mail(given, online=online), *stored]
+    return [
+        *of_configuration(given),
+        *lying,
+        *of_mail(given, online=online),
+        *of_directory(given, online=online),
+        *stored,
+    ]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dragoman.cli.doctor.directory import of_linked
 from dragoman.cli.doctor.finding import Finding
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def of_database(settings: Settings) -> tuple[Settings, list[Finding]]:
             health = await core.health()
             return in_force, [
                 *_of_passwords(health), *_of_people(health), *_of_letters(health, settings), *_of_upkeep(health),
-                *await _of_clock(core),
+                *await of_linked(core), *await _of_clock(core),
             ]  # fmt: skip
 
     try:

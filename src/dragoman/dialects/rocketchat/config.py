@@ -14,5 +14,7 @@ class Config(Struct, frozen=True):
     """Whose passwords may come as SHA-256: everybody's, accounts' that did before, nobody's."""
     site_url: str = ""
     """The address that clients are told, without a path; empty: the one they called."""
+    directory: bool = False
+    """Whether a directory knows people: clients are told to use the form for it (contract section 9)."""
     version: str = "8.8.0"
     """The version presented to clients; the mobile app judges by it (contract section 16, no. 1)."""

@@ -35,8 +35,8 @@ class ByToken(Struct, frozen=True):
 def read(login: Login, code: str | None = None, *, flat: bool = True) -> ByPassword | ByToken | None:
     """Return the one form of a login body; None when it has none that signs in here, or parts of two.
 
-    The forms of other services (OAuth, SAML, CAS, Crowd) are known as forms and sign nobody in. While no directory is
-    configured the LDAP form means the local account, as in the original.
+    The forms of other services (OAuth, SAML, CAS, Crowd) are known as forms and sign nobody in. The LDAP form means
+    what every other form means: the gate knows whom a directory answers for.
 
     :param code: from the header `x-2fa-code`; a code in the body goes before it.
     :param flat: whether a person may be named without the object `user`, which only REST takes (contract section 13.3).

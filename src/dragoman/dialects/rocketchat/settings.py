@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import UNSET, Struct
 
 from dragoman.core.refusals import SettingRefused
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.public import site_of
 from dragoman.dialects.rocketchat.wire import PublicSettings, Setting, SettingsQuery
 from dragoman.http import Call
@@ -96,7 +97,6 @@ _FIXED: Mapping[str, Shown] = {
     f"{_BLOCK}Notify_Failed": False,
     "CAS_enabled": False,
     "CAS_login_url": "",
-    "LDAP_Enable": False,
     "Site_Name": "Dragoman",
 }
 """What cannot be changed here, as it is."""
@@ -146,7 +146,8 @@ async def _every(call: Call, in_force: Mapping[str, Any]) -> Mapping[str, Shown]
         name: each.show(in_force[each.core]) if mails or not each.mailed else False for name, each in MAPPED.items()
     }
     house = await call.core.accounts.default_organization()
-    return {**_FIXED, **mapped, "Site_Url": site_of(call), "uniqueID": _unique_id(house)}
+    here: dict[str, Shown] = {"LDAP_Enable": call.config(Config).directory, "Site_Url": site_of(call)}
+    return {**_FIXED, **mapped, **here, "uniqueID": _unique_id(house)}
 
 
 def _page(values: Mapping[str, Shown], query: SettingsQuery) -> PublicSettings:

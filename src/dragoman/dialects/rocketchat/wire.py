@@ -222,6 +222,7 @@ class Me(Struct, frozen=True, rename="camel", kw_only=True):
     is_o_auth_user: bool = msgspec.field(name="isOAuthUser")
     services: Services
     require_password_change: bool | UnsetType = UNSET
+    ldap: bool | UnsetType = UNSET
     created_at: str
     last_login: str | UnsetType = UNSET
     updated_at: str = msgspec.field(name="_updatedAt")
@@ -319,6 +320,7 @@ def me(
         is_o_auth_user=False,
         services=_SERVICES[person.has_password, "totp" in person.factors, "email" in person.factors],
         require_password_change=True if person.initial_password else UNSET,
+        ldap=True if "directory" in person.aliases else UNSET,
         created_at=time_of(account.created_at),
         last_login=time_of(seen) if seen else UNSET,
         updated_at=time_of(account.updated_at),

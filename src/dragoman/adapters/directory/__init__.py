@@ -1,0 +1,1 @@
+"""Directories: people and passwords that are kept elsewhere (`ldap`)."""
