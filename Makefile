@@ -3,7 +3,7 @@
 BIN := .venv/bin
 export PYTHONPATH :=
 
-.PHONY: help setup serve dev test quick check format bench components lock docs clean
+.PHONY: help setup serve dev test quick torture check format bench components lock docs clean
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -26,6 +26,9 @@ test: dev components ## All tests
 
 quick: dev ## The tests that take no time, in under two minutes
 	$(BIN)/pytest -n 2 -m "not slow" -q
+
+torture: dev components ## 500 clients over DDP that come and go for two minutes
+	DRAGOMAN_SOAK="500 120" $(BIN)/pytest -q tests/journeys/test_ddp_soak.py
 
 check: dev ## Linter, formatter, types, import directions, house rules
 	$(BIN)/ruff check

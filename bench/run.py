@@ -22,11 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sockets
 from load import Result, anonymous_mib, hammer, request
 
 HERE = Path(__file__).parent
 PASSWORD = "correct horse battery"
 PEOPLE = 64
+HELD = 5000
 REFRESH_SHARE = 4000 / 31000
 """The bar of 4,000 refreshes a second was set where bare rotations made 31,000."""
 REFRESH_CPU = 220 / 35
@@ -196,7 +198,7 @@ async def measure(seconds: float, folder: Path, only: str) -> list[tuple[str, st
         await asyncio.sleep(1)
         idle = anonymous_mib(pid)
         rows.append(("memory, idle", "≤ 70 MiB", f"{idle:.0f} MiB", idle <= 70))
-        for name, part in (("me", whoami), ("refresh", refreshes), ("sign-in", sign_ins)):
+        for name, part in (("me", whoami), ("refresh", refreshes), ("sign-in", sign_ins), ("ddp", ddp)):
             if only in ("", name):
                 rows += await part(server.port, pid, seconds)
         after = anonymous_mib(pid)
@@ -229,6 +231,25 @@ async def sign_ins(port: int, pid: int, seconds: float) -> list[tuple[str, str, 
          rates[slowest] >= 0.85),
         ("CPU per sign-in, most", "≤ 1.25 × bare hashing", f"{cpu:.2f} ×", cpu <= 1.25),
     ]  # fmt: skip
+
+
+async def ddp(port: int, pid: int, seconds: float) -> list[tuple[str, str, str, bool]]:
+    """Password sign-ins over DDP, each on a connection of its own, and idle connections held by one process."""
+
+    def form(number: int) -> dict[str, Any]:
+        return {"user": {"email": f"p{number % PEOPLE}@example.com"}, "password": PASSWORD}
+
+    await sockets.sign_ins(port, pid, 1, form)
+    bare = baseline("baseline_hash.py", "--seconds", str(seconds / 2))["verifications_per_s"]
+    rate, cpu = await sockets.sign_ins(port, pid, seconds, form)
+    print(f"ddp: {rate:.0f} sign-ins/s of {bare:.0f}/s bare, {cpu:.2f} ms CPU", flush=True)
+    with_them, without = await sockets.hold(port, pid, HELD)
+    each = (with_them - without) * 1024 / HELD
+    print(f"ddp: {HELD} idle connections in {with_them:.0f} MiB, {each:.1f} KiB each", flush=True)
+    return [
+        ("sign-ins over DDP", "≥ 0.85 × bare hashing", f"{rate / bare:.2f} × ({rate:.0f}/s)", rate / bare >= 0.85),
+        (f"{HELD} idle sockets in one process", "≤ 200 MB", f"{with_them * 1.048576:.0f} MB", with_them <= 190.7),
+    ]
 
 
 async def whoami(port: int, pid: int, seconds: float) -> list[tuple[str, str, str, bool]]:
@@ -327,7 +348,7 @@ def main() -> None:
     """Measure and print."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--seconds", type=float, default=6.0, help="length of each load")
-    words.add_argument("--only", default="", choices=("", "me", "refresh", "sign-in"), help="one part alone")
+    words.add_argument("--only", default="", choices=("", "me", "refresh", "sign-in", "ddp"), help="one part alone")
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = asyncio.run(measure(given.seconds, Path(folder), given.only))

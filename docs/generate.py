@@ -131,6 +131,8 @@ def operations_page() -> str:
         prefixes = ", ".join(f"`{prefix}`" for prefix in dialect.prefixes)
         parts.append(f"## {dialect.title}")
         parts.append(f"Owns {prefixes}. [Its README](../../src/dragoman/dialects/{dialect.name}/README.md).")
+        if dialect.socket is not None:
+            parts.append(f"Its WebSocket is `{dialect.socket.path}`.")
         rows = ((f"`{each.method} {each.path}`", _access(each), each.summary) for each in dialect.operations)
         parts.append(table(("operation", "access", "what it does"), rows))
     return "\n\n".join(parts)

@@ -36,6 +36,7 @@ from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.metrics import Metrics, Reading
 from dragoman.http.server import Gateway, House, Log
+from dragoman.http.socket import SocketLimits
 from dragoman.model import Secret
 from dragoman.settings import Settings, catalogue, value_of, with_values
 from dragoman.storage import accounts
@@ -322,6 +323,7 @@ def gateway(
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         metrics=metrics,
         lifespan=lifespan,
+        sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
 

@@ -59,6 +59,10 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     insecure: Annotated[
         bool, Meta(description="Allow plain HTTP on an address that is not loopback, without a proxy (decision 41).")
     ] = False
+    sockets: Annotated[Count, Meta(description="WebSockets open at a time, per process.")] = 10_000
+    sockets_per_network: Annotated[
+        Count, Meta(description="WebSockets open at a time from one IPv4 address or IPv6 /64, per process.")
+    ] = 1_000
     trusted_proxies: Annotated[
         tuple[str, ...],
         Meta(description="Networks of proxies whose forwarded addresses count, `10.0.0.0/8`; others never do."),

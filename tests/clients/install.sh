@@ -31,3 +31,15 @@ for wanted in "$here"/*.txt; do
         cp "$wanted" "$clients/$name/.installed"
     fi
 done
+
+# Those of npm: exactly what the lock file names, each with its hash; nothing of theirs is run while installing.
+for wanted in "$here"/*/package-lock.json; do
+    name=$(basename "$(dirname "$wanted")")
+    if ! cmp -s "$wanted" "$clients/$name/.installed"; then
+        rm -rf "${clients:?}/$name"
+        mkdir -p "$clients/$name"
+        cp "$(dirname "$wanted")/package.json" "$wanted" "$clients/$name/"
+        (cd "$clients/$name" && npm ci --silent --ignore-scripts --no-audit --no-fund >&2)
+        cp "$wanted" "$clients/$name/.installed"
+    fi
+done

@@ -70,3 +70,37 @@ def test_rocketchat_api(clients: Path, server: str, client: str, program: str, n
 def test_rocket_python(clients: Path, server: str, name: str) -> None:
     wanted = ["refused", "ada", "ada@example.com", "success", "ended"]
     assert said(clients, "rocket-python-1.3.4", "rocket_python_1.py", server, name) == wanted
+
+
+def test_rocketchat_async(clients: Path, server: str) -> None:
+    said_of_it = said(clients, "rocketchat_async-4.3.0", "rocketchat_async_4.py", server, "ada")
+    # Of a refused resume this client says only that there is no result in the answer.
+    assert said_of_it == ["refused User not found", "signed in True", "resumed True", "refused 'result'"]
+
+
+def said_by_node(clients: Path, which: str, server: str, name: str) -> list[str]:
+    """Run one of npm's clients in a process of its own; return what it printed."""
+    home = clients / "rocketchat-node"
+    done = subprocess.run(
+        ["node", HERE / "rocketchat_node.cjs", home, server, name, which],
+        env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"},
+        input=PASSWORD,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.split("\n")[:-1]
+
+
+def test_ddp_client_with_api_client(clients: Path, server: str) -> None:
+    assert said_by_node(clients, "ddp-client", server, "ada") == [
+        "refused User not found", "signed in ada 43 true", "me ada true", "resumed true true", "refused User not found"
+    ]  # fmt: skip
+
+
+def test_sdk_alpha(clients: Path, server: str) -> None:
+    assert said_by_node(clients, "sdk", server, "ada") == [
+        "refused Unauthorized", "signed in ada", "resumed true true", "me ada", "signed out 401"
+    ]  # fmt: skip

@@ -110,7 +110,12 @@ def test_body_with_an_upgrade_nobody_understands(base):
 
 
 def test_upgrade_to_websocket_is_an_unknown_path(base):
-    lines = ("connection: Upgrade", "upgrade: websocket", "sec-websocket-version: 13", "sec-websocket-key: AAAA")
+    lines = (
+        "connection: Upgrade",
+        "upgrade: websocket",
+        "sec-websocket-version: 13",
+        "sec-websocket-key: MDEyMzQ1Njc4OWFiY2RlZg==",
+    )
     assert raw(base, head(*lines, method="GET", path="/websocket")).status == 404
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import os
+import resource
 import signal
 import socket
 import ssl
@@ -25,6 +26,8 @@ from dragoman.http.serving import serve_config
 from dragoman.settings import Settings
 
 BACKLOG = 2048
+OTHER_FILES = 1024
+"""Open files beside WebSockets: requests, the database, logs."""
 
 
 def faults(settings: Settings) -> list[str]:
@@ -58,6 +61,15 @@ def faults(settings: Settings) -> list[str]:
     except app.NotReady as why:
         found.append(str(why))
     return found
+
+
+def make_room(settings: Settings) -> None:
+    """Let the process open as many files as it may hold sockets, as far as the system allows it to."""
+    wanted = settings.server.sockets + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reach = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < reach:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (reach, hard))
 
 
 def is_loopback(host: str) -> bool:
@@ -123,6 +135,7 @@ async def serve_here(
 
     Raises app.NotReady.
     """
+    make_room(settings)
     opened = prepared(settings, os.environ) if life is None else app.opened(settings)
     async with opened as core:
         lines = access_log(settings, core.clock)

@@ -15,6 +15,7 @@ from dragoman.core.directory import Consultation, Rules
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
+from dragoman.core.feed import Feed
 from dragoman.core.hashing import HashPool
 from dragoman.core.health import Health, look
 from dragoman.core.keystore import KeyStore, uses_of
@@ -72,6 +73,7 @@ class Core:
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
+        self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
@@ -88,6 +90,7 @@ class Core:
 
     async def stop(self) -> None:
         """Finish what was put off: rehashes, confirmations, tallies, last uses."""
+        await self.feed.stop()
         await self._tools.background.drain()
         await self._flush()
 

@@ -70,6 +70,14 @@ class Sessions:
             self._t.background.start(self._confirm(session.id, shown.generation))
         return caller
 
+    async def again(self, session: Session) -> Caller:
+        """Return a session that was live before as it is now, for what outlives a call. Raises NotSignedIn."""
+        door = self._t.doors[session.door]
+        caller = await sessions.caller_by_id(self._t.db, session.id, self._t.clock.now())
+        if caller is None or not _answers(door, session.token_use, caller):
+            raise refusals.NotSignedIn
+        return caller
+
     async def resume(self, door: Door, token: str) -> SignedIn:
         """Return the signed-in client of a token it kept: the same token, nothing new, no second factor.
 
@@ -255,6 +263,10 @@ class Sessions:
     async def end_clients(self, caller: Caller, client: Client) -> int:
         """End all the caller's client sessions in all dialects, this one too; keys stay (table C, "all")."""
         return await self._end_clients(caller.account, "all", client, keep=None)
+
+    async def end_others(self, caller: Caller, client: Client) -> int:
+        """End the caller's other client sessions in all dialects; this one and keys stay (table C, "others")."""
+        return await self._end_clients(caller.account, "others", client, keep=caller.session.id)
 
     async def _end_clients(self, account: Account, why: str, client: Client, keep: Id | None) -> int:
         now = self._t.clock.now()

@@ -276,6 +276,42 @@ class SignIn:
         if not await t.db.transaction(fn):
             raise refusals.WrongPassword
 
+    async def derive(self, caller: Caller, client: Client) -> SignedIn:
+        """Open another session like the caller's: same account, same proofs, same end, nothing more (decision 18).
+
+        One that hangs on a parent takes the place of the caller's, since a parent has one child (decision 20). Raises
+        NotForKeys, NotOffered at a door whose tokens are not opaque, NotSignedIn, Unavailable.
+        """
+        t, old, now = self._t, caller.session, self._t.clock.now()
+        door = t.doors[old.door]
+        form = judgement.derivable(door, old)
+        id, (token, token_hash) = new_id(t.clock, t.random), t.tokens.draw(form)
+        grant = Grant(
+            id=id, account=old.account, organization=old.organization, door=old.door, kind=old.kind, parent=old.parent,
+            token_use=old.token_use, token_hash=token_hash, sealed_token=None, created_at=now, idle=None, seed=None,
+            ends_at=old.ends_at, client=client, methods=old.methods, proved_at=old.proved_at, key_id=None,
+            name=None, device=None,
+        )  # fmt: skip
+
+        async def fn(tx: Tx) -> Session | None:
+            live = await sessions.caller_by_id(tx, old.id, now)
+            if live is None or live.account.status != "active":
+                return None
+            session = await sessions.insert(tx, grant, second_factor.client_print(client))
+            await events.record(
+                tx, "signed_in", now, client=client, account=old.account, session=id, door=old.door,
+                proof=old.methods, policy="derived",
+            )  # fmt: skip
+            if old.parent is not None:
+                await sessions.end(tx, old.id, "replaced", now)
+            await sessions.end_beyond_cap(tx, old.account, old.door, door.cap, now)
+            return session
+
+        session = await t.db.transaction(fn)
+        if session is None:
+            raise refusals.NotSignedIn
+        return SignedIn(session, await t.people.of(caller.account), token, session.ends_at)
+
     # ------------------------------------------------------------ before the transaction
 
     def _handle(self, door: Door, presented: str) -> bytes:

@@ -12,6 +12,7 @@ from dragoman.http.dialect import (
 )
 from dragoman.http.faults import Fault, Invalid, Problem
 from dragoman.http.operation import Operation, operation
+from dragoman.http.socket import Socket, SocketPlace
 
 __all__ = [
     "Answer",
@@ -24,6 +25,8 @@ __all__ = [
     "Mount",
     "Operation",
     "Problem",
+    "Socket",
+    "SocketPlace",
     "no_trailing_slash",
     "operation",
     "same_path",

@@ -14,6 +14,7 @@ from dragoman.model import Caller
 
 if TYPE_CHECKING:
     from dragoman.core.doors import Door
+    from dragoman.http.socket import SocketPlace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,10 @@ class Dialect:
     """Which schemes open an operation: alternatives, each a set of schemes needed together."""
     config: Any = None
     """What an operator chose for it: a frozen value of its own class, which handlers get from `call.config`."""
+    socket: SocketPlace | None = None
+    """The one WebSocket it has. HTTP's rules of host, prefix and client address hold for it too."""
+    memory: Any = None
+    """What it remembers while it serves and may forget: a value of its own, made together with the dialect."""
     example: str = ""
     """A curl line that works as pasted on loopback; `{base}` stands for the address."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -55,6 +55,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._tallies: list[Tally] = []
+        self.sockets: Mapping[str, int] = {}
+        """Open sockets by dialect; the gateway's own count."""
         self._sources: list[Source] = []
         self._readings: list[Reading] = []
 
@@ -122,8 +124,12 @@ class Metrics:
                 running += count
                 buckets.append((bound, float(running)))
             seconds.add_metric(list(tally.labels), buckets, tally.seconds)
+        sockets = GaugeMetricFamily("dragoman_open_sockets", "Open WebSockets by dialect.", labels=["dialect"])
+        for dialect, number in sorted(self.sockets.items()):
+            sockets.add_metric([dialect], number)
         yield requests
         yield seconds
+        yield sockets
         for each in self._readings:
             family = CounterMetricFamily if each.counts else GaugeMetricFamily
             yield family(each.name, each.help, value=each.value)

@@ -13,6 +13,7 @@ from dragoman.http.call import Answer, header_pairs
 from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.metrics import Metrics, Tally
 from dragoman.http.operation import Operation
+from dragoman.http.socket import SocketPlace
 
 _SLASHES = re.compile("/{2,}")
 _UNFIT_VALUE = re.compile("[\x00-\x1f\x7f\ufffd]")
@@ -80,9 +81,7 @@ class Room:
 
     def look_up(self, path: str) -> tuple[Mapping[str, Route], tuple[str, ...]]:
         """Return the methods at a path of this room and the values of its names, left to right."""
-        if self.prefix:
-            path = ("/" + path.lstrip("/"))[len(self.prefix) :] or "/"
-        path = self.dialect.tidy_path(path)
+        path = self._own(path)
         found = self._static.get(path)
         if found is not None:
             return found, ()
@@ -93,6 +92,17 @@ class Room:
             if fits and all(values) and not any(_UNFIT_VALUE.search(value) for value in values):
                 return methods, values
         return {}, ()
+
+    def socket(self, path: str) -> SocketPlace | None:
+        """Return the dialect's socket, if this is its path."""
+        place = self.dialect.socket
+        return place if place is not None and self._own(path) == place.path else None
+
+    def _own(self, path: str) -> str:
+        """Return a path as the dialect knows it: without the mount's prefix, tidied."""
+        if self.prefix:
+            path = ("/" + path.lstrip("/"))[len(self.prefix) :] or "/"
+        return self.dialect.tidy_path(path)
 
 
 class Route:
@@ -126,10 +136,11 @@ class Table:
                 if path:
                     self._owners[path] = room
         for room in everybody:
-            for operation in room.dialect.operations:
-                owner = self.owner(room.prefix + operation.path)
+            places = (room.dialect.socket,) if room.dialect.socket is not None else ()
+            for declared in (*room.dialect.operations, *places):
+                owner = self.owner(room.prefix + declared.path)
                 if owner is not room:
-                    raise ValueError(f"{room.dialect.name} declares {operation.path}, which {owner.dialect.name} owns")
+                    raise ValueError(f"{room.dialect.name} declares {declared.path}, which {owner.dialect.name} owns")
             for path, methods in room.static:
                 self.exact[path] = methods
 

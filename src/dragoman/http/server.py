@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -33,6 +34,7 @@ from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPat
 from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
 from dragoman.http.routing import Room, Route, Table, tables
+from dragoman.http.socket import OpenSockets, Socket, SocketLimits
 
 if TYPE_CHECKING:
     from dragoman.core import Core
@@ -87,6 +89,7 @@ class House:
     metrics: Metrics | None = None
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
+    sockets: SocketLimits = field(default_factory=SocketLimits)
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
     """Entered when the server starts, left when it has answered its last request."""
 
@@ -133,6 +136,8 @@ class Gateway:
         # Request ids must differ, not be secret: a prefix of this process and a count.
         self._id_prefix = house.random.bytes(6).hex()
         self._count = 0
+        self._open = OpenSockets(house.sockets)
+        self.metrics.sockets = self._open.by_dialect
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -150,9 +155,7 @@ class Gateway:
             room, methods, route, values = table.search(method, scope["path"])
         else:
             room = route.room
-        self._count += 1
-        call = Call(self.core, scope, room.dialect, f"{self._id_prefix}{self._count:08x}", self._proxies)
-        call.origins = room.origins
+        call = self._call(scope, room)
         try:
             if "extensions" in scope and TOO_LARGE in scope["extensions"]:
                 raise HeadersTooLarge
@@ -175,6 +178,12 @@ class Gateway:
         (room.unrouted if route is None else route.tally).count(answer.status, seconds)
         if self._access_log is not None:
             _write(self._access_log, call, answer.status, seconds)
+
+    def _call(self, scope: Scope, room: Room) -> Call:
+        self._count += 1
+        call = Call(self.core, scope, room.dialect, f"{self._id_prefix}{self._count:08x}", self._proxies)
+        call.origins = room.origins
+        return call
 
     async def _handled(self, call: Call, route: Route, receive: Receive) -> Answer:
         """Check, read, hand over; return the answer."""
@@ -249,16 +258,19 @@ class Gateway:
                 return answer, _encoded(answer.body)
         except Exception as worse:
             broken = worse
-        if self._log is not None:
-            name = call.operation.name if call.operation is not None else "(none)"
-            facts = {"dialect": call.dialect.name, "operation": name, "request_id": call.request_id}
-            self._log.error("unexpected", **facts, exc_info=(type(broken), broken, broken.__traceback__))
+        self._report(broken, call)
         call.extra = None
         try:
             answer = call.dialect.fault(Unexpected(call.request_id), call)
             return answer, _encoded(answer.body)
         except Exception:
             return Answer(500, headers=(("content-type", "application/json"),)), _BARE
+
+    def _report(self, broken: Exception, call: Call) -> None:
+        if self._log is not None:
+            name = call.operation.name if call.operation is not None else "(none)"
+            facts = {"dialect": call.dialect.name, "operation": name, "request_id": call.request_id}
+            self._log.error("unexpected", **facts, exc_info=(type(broken), broken, broken.__traceback__))
 
     def _table_of(self, scope: Scope) -> Table:
         """Return the table of the request's host name."""
@@ -269,12 +281,42 @@ class Gateway:
         return self._table
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the lifespan; close every WebSocket, since no operation speaks it."""
+        """Open a WebSocket, or run the lifespan."""
         if scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008})
+            await self._converse(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the owner of the path speak over its socket; where it has none, or no more, answer in its clothes."""
+        started = self._monotonic()
+        # To the dialect it is a GET that goes on. Cookies never count in it, so they are not there (threat 48).
+        scope = {**scope, "method": "GET", "headers": [each for each in scope["headers"] if each[0] != b"cookie"]}
+        room = (self._table_of(scope) if self._tables else self._table).owner(scope["path"])
+        call, place, name = self._call(scope, room), room.socket(scope["path"]), room.dialect.name
+        network = call.client.network
+        try:
+            if place is None:
+                raise NoSuchPath
+            self._open.enter(name, network)
+        except (NoSuchPath, Refusal) as no:
+            answer, payload = self._dressed(no, call)
+            headers = _headers(answer, payload, call, room)
+            await send({"type": "websocket.http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "websocket.http.response.body", "body": payload or b""})
+            room.unrouted.count(answer.status, self._monotonic() - started)
+            return
+        socket = Socket(call, receive, send, self._house.clock, partial(self._report, call=call))
+        try:
+            with suppress(Gone):
+                await socket.hold(place)
+        finally:
+            self._open.leave(name, network)
+            if self._access_log is not None:
+                ms = round((self._monotonic() - started) * 1000)
+                facts = {"dialect": name, "path": place.path, "code": socket.code, "ms": ms}
+                self._access_log.info("socket", **facts, address=call.client.address, request_id=call.request_id)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Enter the lifespan when the server starts and leave it when it stops."""

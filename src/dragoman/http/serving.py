@@ -17,6 +17,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dragoman.http.server import TOO_LARGE
+from dragoman.http.socket import FRAME_BYTES
+from dragoman.http.socket_protocol import GuardedSocketProtocol
 
 HEAD_BYTES = 16 * 1024
 HEAD_SECONDS = 10.0
@@ -31,6 +33,7 @@ _TOO_SLOW = (
     b"HTTP/1.1 408 Request Timeout\r\ncontent-type: text/plain\r\ncontent-length: 20\r\nconnection: close\r\n\r\n"
     b"the request is slow\n"
 )
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -45,6 +48,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._large_chunk = False
         self._refused = False
         self._unread = 0
+        self._upgrades = False
+        """The message asks for a WebSocket, which another protocol takes over."""
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -70,13 +75,13 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head += len(data)
             if self._head > HEAD_BYTES:
                 self._refuse_head()
-        if self._deadline is None and self._is_silent():
+        if self._deadline is None and not self._upgrades and self._is_silent():
             self._arm(HEAD_SECONDS)
 
     def on_message_begin(self) -> None:
         """Note that a head has begun."""
         super().on_message_begin()
-        self._in_head, self._in_body = True, False
+        self._in_head, self._in_body, self._upgrades = True, False, False
 
     def on_headers_complete(self) -> None:
         """Note that the head has ended; measure it exactly if it could be too large."""
@@ -84,11 +89,23 @@ class GuardedProtocol(HttpToolsProtocol):
         self._disarm()
         if self._large_chunk and self._size() > HEAD_BYTES:
             self.scope["extensions"] = {TOO_LARGE: {}}
+        self._upgrades = self.parser.should_upgrade() and self._should_upgrade()
         super().on_headers_complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection over, unless its head is too large or an answer is still owed on it."""
+        self._disarm()
+        if self.scope.get("extensions") or (self.cycle is not None and not self.cycle.response_complete):
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+            return
+        super().handle_websocket_upgrade()
 
     def on_body(self, body: bytes) -> None:
         """Hand the body on, or count it when nobody waits for it."""
         super().on_body(body)
+        if self._upgrades:
+            return
         if self.cycle.response_complete:
             self._unread += len(body)
             if self._unread > UNREAD_BYTES:
@@ -98,6 +115,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Note that the request has ended."""
         self._in_body = False
         super().on_message_complete()
+        if self._upgrades:
+            return
         if self.cycle.response_complete:
             self._disarm()
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -176,7 +195,10 @@ def serve_config(
         "host": host,
         "port": port,
         "http": GuardedProtocol,
-        "ws": "none",
+        "ws": GuardedSocketProtocol,
+        "ws_max_size": FRAME_BYTES,
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": None,  # dialects have pings of their own
         "loop": "uvloop",
         "lifespan": "on",
         "proxy_headers": False,

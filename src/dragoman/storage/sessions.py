@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from msgspec import Struct
 
 from dragoman.model import Account, Caller, Grant, Id, Millis, Session
@@ -92,6 +94,11 @@ _CONFIRM = Statement(
 )
 _PROVED = Statement("update session set proved_at = :now where id = :id and ended_at is null")
 _SEEN = Statement("update session set seen_at = :now where id = :id and seen_at < :now", hot=True)
+_ENDED_SINCE = Statement(
+    """select id, ended_at from session where ended_at > :since and (ended_at < :at or (ended_at = :at and id < :id))
+       order by ended_at desc, id desc limit 200""",
+    hot=True,
+)
 _LIST = Statement(
     f"select {_COLUMNS} from session s where s.account = :account and {_LIVE} order by s.id desc limit 200", hot=True
 )
@@ -106,6 +113,7 @@ _SWEEP = Statement(
 _SWEEP_EXPIRED = Statement(
     "delete from session where id in (select id from session where ends_at < :before order by ends_at limit 200)"
 )
+_END_OF_TIME: Millis = 2**62
 
 
 class Chain(Struct, frozen=True, gc=False):
@@ -232,6 +240,16 @@ async def proved(tx: Tx, id: Id, now: Millis) -> None:
 async def seen(tx: Tx, id: Id, now: Millis) -> None:
     """Record when the session was last used."""
     await tx.run(_SEEN, id=id, now=now)
+
+
+async def ended_since(db: Reader, since: Millis) -> AsyncIterator[list[Id]]:
+    """Yield the sessions that ended after then, the latest first, some at a time."""
+    at, id = _END_OF_TIME, b""
+    while rows := await db.all(_ENDED_SINCE, since=since, at=at, id=id):
+        yield [row[0] for row in rows]
+        if len(rows) < 200:
+            return
+        id, at = rows[-1]
 
 
 async def list_live(db: Reader, account: Id, now: Millis) -> list[Session]:

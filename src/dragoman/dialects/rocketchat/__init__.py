@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
-from dragoman.dialects.rocketchat import errors, wire
+from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
@@ -45,6 +45,8 @@ def dialect(config: Config) -> Dialect:
         options=Answer(200, b"OK", (("content-type", "text/plain"),)),
         tidy_path=no_trailing_slash,
         head_as_get=True,
+        socket=ddp.SOCKET,
+        memory=ddp.Windows(),
         error_class=wire.Failure,
         security={
             "authToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},

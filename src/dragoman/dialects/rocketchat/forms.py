@@ -32,36 +32,37 @@ class ByToken(Struct, frozen=True):
     token: str
 
 
-def read(login: Login, code: str | None = None) -> ByPassword | ByToken | None:
+def read(login: Login, code: str | None = None, *, flat: bool = True) -> ByPassword | ByToken | None:
     """Return the one form of a login body; None when it has none that signs in here, or parts of two.
 
     The forms of other services (OAuth, SAML, CAS, Crowd) are known as forms and sign nobody in. The LDAP form means
     what every other form means: the gate knows whom a directory answers for.
 
     :param code: from the header `x-2fa-code`; a code in the body goes before it.
+    :param flat: whether a person may be named without the object `user`, which only REST takes (contract section 13.3).
     """
     given = _given(login)
     if "totp" in given:
-        return _explicit(login) if given == {"totp"} else None
+        return _explicit(login, flat) if given == {"totp"} else None
     if "resume" in given:
         return ByToken(login.resume) if given == {"resume"} and isinstance(login.resume, str) else None
-    return _by_password(login, given, login.code or code)
+    return _by_password(login, given, login.code or code, flat)
 
 
-def _explicit(login: Login) -> ByPassword | None:
+def _explicit(login: Login, flat: bool) -> ByPassword | None:
     """Read the form with an explicit code: the login in it is by password and has no code of its own."""
     totp = login.totp
     if not _is_there(totp):
         return None
     given = _given(totp.login)
-    return None if "code" in given else _by_password(totp.login, given, totp.code)
+    return None if "code" in given else _by_password(totp.login, given, totp.code, flat)
 
 
-def _by_password(login: Forms, given: frozenset[str], code: str | UnsetType | None) -> ByPassword | None:
-    if given <= _PASSWORD:
-        typed, password = _typed(login, given), _password(login.password)
+def _by_password(login: Forms, given: frozenset[str], code: str | UnsetType | None, flat: bool) -> ByPassword | None:
+    if given <= _PASSWORD and (flat or isinstance(login.user, Named)):
+        typed, password = _typed(login, given), password_of(login.password)
     elif given <= _DIRECTORY and login.ldap is True and isinstance(login.username, str):
-        typed, password = Typed("any", login.username), _password(login.ldap_pass)
+        typed, password = Typed("any", login.username), password_of(login.ldap_pass)
     else:
         return None
     if typed is None or password is None:
@@ -85,7 +86,8 @@ def _typed(login: Forms, given: frozenset[str]) -> Typed | None:
     return Typed("email", login.email) if isinstance(login.email, str) else None
 
 
-def _password(sent: str | Digest | UnsetType | None) -> Password | None:
+def password_of(sent: str | Digest | UnsetType | None) -> Password | None:
+    """Return a password that came in either form; None where it is none that could be right."""
     if isinstance(sent, Digest):
         return Password.from_digest(sent.digest)
     if isinstance(sent, str) and 1 <= len(sent) <= LONGEST_PASSWORD:

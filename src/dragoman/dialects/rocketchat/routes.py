@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import errors, forms, mailed, public, settings, wire
+from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -53,12 +53,10 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
 
     Anything that is not exactly one of the known forms is `Unauthorized`, like a wrong password.
     """
-    form, door = forms.read(body, call.header(_CODE_HEADER)), call.door
+    form = forms.read(body, call.header(_CODE_HEADER))
     if form is None:
         return errors.UNAUTHORIZED
-    if isinstance(form, forms.ByToken):
-        return wire.logged_in(await call.core.sessions.resume(door, form.token), public.site_of(call))
-    outcome = await call.core.signin.with_password(door, form.typed, form.password, call.client, code=form.code)
+    outcome = await entrance.enter(call, form)
     if isinstance(outcome, Pending):
         return errors.code_wanted(outcome)
     return wire.logged_in(outcome, public.site_of(call))

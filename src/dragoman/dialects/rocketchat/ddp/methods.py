@@ -1,0 +1,195 @@
+"""The methods: one table for every way they come in, DDP and REST's `method.call` (contract sections 7.5 and 13.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from dragoman.core.doors import DAY
+from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
+from dragoman.dialects.rocketchat import entrance, errors, forms
+from dragoman.dialects.rocketchat.ddp import messages
+from dragoman.dialects.rocketchat.ddp.limits import Windows, rules
+from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token
+from dragoman.dialects.rocketchat.wire import ALIAS, Digest, Login
+from dragoman.http import Call
+from dragoman.model import Caller, Password, Pending, SignedIn
+
+T = TypeVar("T")
+_NO_END = 90 * DAY * 1000
+"""What is said of the end of a token that has none (contract section 16, no. 25)."""
+
+
+class Visit:
+    """Who calls methods: a connection, or one call over REST."""
+
+    connection = ""
+    """Names the connection for its limits."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.held: SignedIn | None = None
+        """As whom it is signed in. The row is asked again before anything is done on the strength of it."""
+
+    @property
+    def user(self) -> str:
+        """The id of who is signed in, empty for nobody."""
+        return self.held.person.aliases[ALIAS] if self.held is not None else ""
+
+    async def hold(self, held: SignedIn | None) -> None:
+        """Be signed in as somebody else, or as nobody."""
+        self.held = held
+
+    async def caller(self) -> Caller:
+        """Return who is signed in, as the session's row says now. Raises NotSignedIn."""
+        if self.held is None:
+            raise NotSignedIn
+        return await self.call.core.sessions.again(self.held.session)
+
+    async def client(self) -> Caller:
+        """The same, but not with a key (decision 17). Raises NotForKeys too."""
+        caller = await self.caller()
+        if caller.session.kind == "key":
+            raise NotForKeys
+        return caller
+
+    async def outcome(self, name: str, params: list[Any]) -> dict[str, Any]:
+        """Call a method within its limits; return what a `result` says of it: `result`, `error`, or nothing."""
+        method = METHODS.get(name)
+        try:
+            self._count(name if method is not None else "")
+            if method is None:
+                return {"error": messages.not_found("Method", name)}
+            result = await method(self, params)
+        except NotDone as no:
+            return {"error": no.problem}
+        except Refusal as no:
+            return {"error": messages.of_refusal(no, self.call)}
+        except Exception as broken:
+            away = of_storage(broken)
+            if away is None:
+                raise
+            return {"error": messages.of_refusal(away, self.call)}
+        return {} if result is None else {"result": result}
+
+    def _count(self, method: str) -> None:
+        windows, client = self.call.dialect.memory, self.call.client
+        if isinstance(windows, Windows):
+            asked = rules(method, address=client.network, user=self.user, connection=self.connection)
+            wait = windows.count(self.call.core.clock.monotonic(), asked)
+            if wait:
+                raise NotDone(messages.too_many(wait))
+
+
+def _read(params: list[Any], place: int, kind: type[T]) -> T:
+    """Return a parameter of this class. Raises NotDone."""
+    try:
+        return msgspec.convert(params[place], kind)
+    except (IndexError, msgspec.ValidationError):
+        raise NotDone(messages.MATCH_FAILED) from None
+
+
+def _token(held: SignedIn, kind: str | None = None) -> Token:
+    ends_at = held.session.ends_at or held.session.seen_at + _NO_END
+    return Token(held.person.aliases[ALIAS], held.token, Date(ends_at), UNSET if kind is None else kind)
+
+
+async def _arrived(visit: Visit, outcome: SignedIn | Pending, kind: str) -> Token:
+    """Hold what a sign-in came to, or ask for the code that it waits for."""
+    if isinstance(outcome, Pending):
+        raise NotDone(messages.of_answer(errors.code_wanted(outcome)))
+    await visit.hold(outcome)
+    return _token(outcome, kind)
+
+
+async def login(visit: Visit, params: list[Any]) -> Token:
+    """Sign in with one of the forms that REST takes, but for the flat ones."""
+    form = forms.read(_read(params, 0, Login), flat=False)
+    if form is None:
+        raise NotDone(messages.USER_NOT_FOUND)
+    try:
+        outcome = await entrance.enter(visit.call, form)
+    except NotSignedIn:
+        raise NotDone(messages.USER_NOT_FOUND) from None
+    return await _arrived(visit, outcome, "resume" if isinstance(form, forms.ByToken) else "password")
+
+
+async def logout(visit: Visit, _: list[Any]) -> None:
+    """Sign out: the token ends, the connection stays. Nobody signed in is no error."""
+    held = visit.held
+    await visit.hold(None)
+    if held is not None:
+        try:
+            caller = await visit.call.core.sessions.again(held.session)
+        except NotSignedIn:
+            return
+        await visit.call.core.sessions.sign_out(caller, visit.call.client)
+
+
+async def get_new_token(visit: Visit, _: list[Any]) -> Token:
+    """Give another token with the end of the old one, and be signed in with it from now on."""
+    held = await visit.call.core.signin.derive(await visit.client(), visit.call.client)
+    await visit.hold(held)
+    return _token(held)
+
+
+async def remove_other_tokens(visit: Visit, _: list[Any]) -> None:
+    """End all other sessions; keys stay (table C, "others")."""
+    await visit.call.core.sessions.end_others(await visit.client(), visit.call.client)
+
+
+async def logout_other_clients(visit: Visit, params: list[Any]) -> Token | None:
+    """The same, and tell the token that stays."""
+    await remove_other_tokens(visit, params)
+    if visit.held is None:
+        return None
+    return msgspec.structs.replace(_token(visit.held), id=UNSET)
+
+
+async def register_user(visit: Visit, _: list[Any]) -> None:
+    """Refuse: nobody registers here."""
+    raise NotDone(messages.problem("error-user-registration-disabled", "User registration is disabled"))
+
+
+async def send_forgot_password_email(visit: Visit, params: list[Any]) -> bool:
+    """Have a link mailed with which a new password is set; yes for addresses that nobody has, too."""
+    address = _read(params, 0, str)
+    await visit.call.core.recovery.request_reset(visit.call.door.name, address, visit.call.client)
+    return True
+
+
+async def reset_password(visit: Visit, params: list[Any]) -> Token:
+    """Set a new password with the token of a mailed link, end everything else, and sign in."""
+    token, password = _read(params, 0, str), forms.password_of(_read(params, 1, str | Digest))  # type: ignore[arg-type]
+    if password is None:
+        raise NotDone(messages.MATCH_FAILED)
+    return await _with_ticket(visit, "reset", token, password)
+
+
+async def verify_email(visit: Visit, params: list[Any]) -> Token:
+    """Confirm an address with the token of a mailed link, and sign in."""
+    return await _with_ticket(visit, "verify", _read(params, 0, str), None)
+
+
+async def _with_ticket(visit: Visit, purpose: Any, token: str, password: Password | None) -> Token:
+    call = visit.call
+    outcome = await call.core.signin.with_ticket(call.door, purpose, token, call.client, password=password)
+    return await _arrived(visit, outcome, "password")
+
+
+METHODS: Mapping[str, Callable[[Visit, list[Any]], Awaitable[Any]]] = {
+    "login": login,
+    "logout": logout,
+    "getNewToken": get_new_token,
+    "removeOtherTokens": remove_other_tokens,
+    "logoutOtherClients": logout_other_clients,
+    "registerUser": register_user,
+    "sendForgotPasswordEmail": send_forgot_password_email,
+    "resetPassword": reset_password,
+    "verifyEmail": verify_email,
+}
+
+__all__ = ["METHODS", "Problem", "Visit"]
