@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from msgspec.structs import replace
 
-from dragoman.core import signin
+from dragoman.core import first_factor
 from dragoman.core.chain import derive
 from dragoman.core.keys import KeySet
 from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Driver, Held, Refused
@@ -211,7 +211,7 @@ async def test_every_refusal_takes_as_long_as_the_slowest_hash_in_the_store(
             for _ in range(64):
                 pool._measured(label, cost)
         with monkeypatch.context() as patched:
-            patched.setattr(signin.asyncio, "sleep", written_down)
+            patched.setattr(first_factor.asyncio, "sleep", written_down)
             waited.clear()
             await ROCKETCHAT.refused(house.request, "wrong", email, "guess", address=stranger(number))
         assert len(waited) == 1, group
@@ -235,7 +235,7 @@ async def test_a_digest_against_an_import_costs_a_canonical_hash_and_waits_like_
         waited.append(seconds)
 
     with monkeypatch.context() as patched:
-        patched.setattr(signin.asyncio, "sleep", written_down)
+        patched.setattr(first_factor.asyncio, "sleep", written_down)
         digest = {"digest": "0" * 64, "algorithm": "sha-256"}
         for email in (found["imported"], found["unknown"]):
             answer = await house.post("/api/v1/login", json={"user": email, "password": digest})

@@ -6,7 +6,7 @@ import pytest
 
 from dialects.pocketm8.calls import INSTANT, SIGN_IN, VERIFY, bearer, sign_in, verify
 from dragoman.app import core_over, gateway
-from dragoman.core.accounts import ALPHABET
+from dragoman.core.newcomers import ALPHABET
 from dragoman.dialects.pocketm8 import DIALECT
 from dragoman.http import Mount
 from kit.house import PASSWORD, House
