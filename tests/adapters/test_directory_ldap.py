@@ -28,6 +28,8 @@ from dragoman.model import Secret
 from kit.certificates import self_signed
 from kit.directory import BASE, READER, READER_PASSWORD, Slapd, free_port
 
+pytestmark = pytest.mark.slow
+
 FILTER = "(&(objectClass=inetOrgPerson)(|(uid={name})(mail={name})))"
 PASSWORD = "ada's own password"
 

@@ -17,6 +17,8 @@ from dragoman.storage.engine import Statement, Tx
 from kit.house import House
 from kit.mailing import put, put_many
 
+pytestmark = pytest.mark.slow
+
 LEASE = 60.0
 DAY = 24 * 3600
 _SPOIL = Statement("update outbox set sealed = :sealed where id = :id")

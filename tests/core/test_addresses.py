@@ -12,6 +12,8 @@ from dragoman.model import Caller, Password, Person, SignedIn, Typed
 from kit.clock import MovableClock
 from kit.house import PASSWORD, House, client, fast_settings, house_over, sqlite_copy
 
+pytestmark = pytest.mark.slow
+
 DAY = 24 * 60 * 60
 OLD, NEW, OTHER = "ada@example.com", "new@example.com", "other@example.com"
 Shown = list[tuple[str, str, bool]]

@@ -18,6 +18,8 @@ from dragoman.storage import accounts, credentials
 from dragoman.storage.engine import Statement, Tx
 from kit.house import PASSWORD, House, client, open_house
 
+pytestmark = pytest.mark.slow
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 FACTORS = ("totp", "email", "recovery")
 PAUSING = Door(name="pausing", token=Opaque("pausing", LETTERS, 43), factors=FACTORS, attempt="handle", absolute=DAY)

@@ -15,6 +15,8 @@ from dragoman.settings import BadSettings, load
 from kit.house import PASSWORD, House, client, fast_settings, house_over, open_house, sqlite_copy
 from kit.recording import Recording
 
+pytestmark = pytest.mark.slow
+
 HOUR = 60 * 60
 DAY = 24 * HOUR
 EMAIL = "ada@example.com"

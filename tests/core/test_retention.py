@@ -12,6 +12,8 @@ from dragoman.storage.engine import ConstraintViolated, Row, Statement, Tx
 from dragoman.storage.schema import RETENTION, metadata
 from kit.house import House
 
+pytestmark = pytest.mark.slow
+
 HOUR = 60 * 60_000
 DAY = 24 * HOUR
 LONG_AGO = 3000 * DAY

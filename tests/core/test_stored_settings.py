@@ -24,6 +24,8 @@ from dragoman.storage.engine import Statement, Tx
 from kit.command import environment
 from kit.house import PASSWORD, House, client, house_over, open_house
 
+pytestmark = pytest.mark.slow
+
 ACCOUNT, MINUTES = "limits.account_5_minutes", "limits.account_minutes"
 STORABLES = [known for known in catalogue() if known.tighter is not None]
 _STATE = Statement(

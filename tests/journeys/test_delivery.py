@@ -21,6 +21,8 @@ from kit.mailing import QUICK, delivering, put, put_many, smtp, until_empty
 from kit.meddling import Meddling
 from kit.post import Post
 
+pytestmark = pytest.mark.slow
+
 ADA = "ada@example.com"
 LINK = "https://id.example.com/reset-password/abcdefghijklmnopqrstuvwxyz"
 

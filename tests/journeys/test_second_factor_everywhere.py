@@ -12,6 +12,8 @@ from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETC
 from journeys.test_sign_in_everywhere import HOME, every_driver, live, on_sqlite, signed_in_everywhere, stranger
 from kit.house import PASSWORD, House
 
+pytestmark = pytest.mark.slow
+
 
 async def asked(house: House, driver: Driver, *, address: str = HOME) -> Asked:
     """Sign in with the right password, which must be answered by asking for a code."""

@@ -33,6 +33,8 @@ from journeys.drivers import DRIVERS, FLASHBACK, Asked
 from kit.house import PASSWORD, House, open_house
 from kit.recipes import NEW_PASSWORD
 
+pytestmark = pytest.mark.slow
+
 PATHS: dict[Purpose, str] = {
     "reset": "/reset-password", "verify": "/verify", "invite": "/invite", "undo": "/undo", "open": "/open",
 }  # fmt: skip

@@ -12,6 +12,8 @@ import pytest
 from dragoman.core import base64url
 from kit.house import PASSWORD, House, open_house
 
+pytestmark = pytest.mark.slow
+
 BASE = "/frontend/api/v1"
 CHANGE = f"{BASE}/auth/current/password"
 VERIFY = f"{BASE}/auth/verify"
