@@ -70,6 +70,15 @@ async def test_a_sign_in_from_an_unknown_network_is_told_once(house: House) -> N
     assert len(await house.letters()) == 1
 
 
+async def test_a_sign_in_by_a_mailed_link_is_told_like_any_other(house: House) -> None:
+    ada = await house.ada(verified=False)
+    await sign_in(house)
+    token = await house.ticket("verify", ada, about=EMAIL)
+    where = Client("198.51.100.7", "198.51.100.7/32", "Firefox")
+    await house.core.signin.with_ticket(house.core.doors["flashback"], "verify", token, where)
+    assert await kinds(house) == ["new_network"]
+
+
 async def test_nothing_is_told_of_networks_while_addresses_are_not_trusted(house: House) -> None:
     await house.ada()
     await sign_in(house)

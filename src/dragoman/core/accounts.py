@@ -11,6 +11,7 @@ from dragoman.core import events, identifiers, newcomers, ports, refusals
 from dragoman.core.credentials import hashes, policy
 from dragoman.core.linked import Linked
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.passwords import hashed
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -157,7 +158,7 @@ class Accounts:
             policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
-        sealed = await self._hashed(id, password) if password is not None else None
+        sealed = await hashed(self._t, id, password) if password is not None else None
         dies_at = account.created_at + INITIAL_FOR if initial else None
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
@@ -232,10 +233,6 @@ class Accounts:
                 return name.kind
         return None
 
-    async def _hashed(self, account: Id, password: Password) -> tuple[str, bytes]:
-        stored = await self._t.pool.make(password)
-        return hashes.examine(stored).label, credentials.seal(self._t.sealer, account, "password", stored.encode())
-
     # ------------------------------------------------------------ changing
 
     async def rename(self, account: Account, username: str) -> None:
@@ -271,7 +268,7 @@ class Accounts:
         names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
         policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
-        sealed = await self._hashed(account.id, new)
+        sealed = await hashed(self._t, account.id, new)
         notice = await self._notices.draft("password_changed", person, address=client.address)
         now = t.clock.now()
 
@@ -309,7 +306,7 @@ class Accounts:
         if not allow_weak:
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
-        sealed, notice = await self._hashed(account.id, password), await self._notices.draft("password_set", person)
+        sealed, notice = await hashed(self._t, account.id, password), await self._notices.draft("password_set", person)
         await self._store_password(account, sealed, initial=initial, notice=notice)
 
     async def import_hash(self, account: Account, stored: str) -> None:

@@ -175,7 +175,7 @@ class Addresses:
         t, name = self._t, "address_changed" if wanted.kind == "email" else "phone_changed"
         before = _of(wanted.kind, held)
         old = next((one for one in before if one.primary), None)
-        proved = [one for one in _of("email", held) if _proved(one)]
+        proved = [one for one in _of("email", held) if one.proved]
         values = {"old": old.shown if old else "", "new": wanted.shown}
         if not proved:
             # Whoever merely claims an address has no right to undo anything.
@@ -255,7 +255,7 @@ class Addresses:
         wanted, account, now = plan.wanted, plan.wanted.account.id, plan.now
         if plan.notice is None and plan.verification is None:
             return None
-        proved = [one for one in plan.before if _proved(one)]
+        proved = [one for one in plan.before if one.proved]
         full = wanted.kind == "email" and len(proved) >= PROVED_KEPT and not _among(wanted.folded, proved)
         if wanted.by is not None and full:
             lapse = min(one.lapses_at or SUPERSEDED for one in proved)
@@ -279,7 +279,7 @@ class Addresses:
         for one in plan.before:
             if one.folded == wanted.folded:
                 continue
-            if not _proved(one):
+            if not one.proved:
                 await stored.remove(tx, account, "email", one.folded)
             elif one.primary or one.lapses_at is not None:
                 await stored.let_lapse(tx, account, "email", one.folded, _stays_until(one, plan))
@@ -289,10 +289,10 @@ class Addresses:
         if plan.wanted.folded:
             await self._put(tx, plan)
         for one in plan.before:
-            if one.folded != plan.wanted.folded and not _proved(one):
+            if one.folded != plan.wanted.folded and not one.proved:
                 await stored.remove(tx, account, "phone", one.folded)
         for one in plan.before:
-            if one.folded != plan.wanted.folded and _proved(one):
+            if one.folded != plan.wanted.folded and one.proved:
                 await stored.withdraw(tx, account, "phone", one.folded, now + LAPSES_AFTER)
 
     async def _put(self, tx: Tx, plan: _Plan) -> None:
@@ -321,11 +321,7 @@ def yields(other: Held, state: AddressState) -> bool:
 
     A merely claimed one yields to a proof and to nothing else; a vouched or verified one never does.
     """
-    return not _proved(other) and state == "verified"
-
-
-def _proved(one: Held) -> bool:
-    return one.state != "claimed"
+    return not other.proved and state == "verified"
 
 
 def _of(kind: IdentifierKind, held: list[Held]) -> list[Held]:
@@ -357,7 +353,7 @@ def _undo_of(kind: IdentifierKind, before: list[Held], reader: Held, *, new: str
 
     An address that was replaced before comes back as it was then: all that came after it goes.
     """
-    proved = sorted((one for one in before if _proved(one)), key=lambda one: (one.created_at, one.primary))
+    proved = sorted((one for one in before if one.proved), key=lambda one: (one.created_at, one.primary))
     back = reader if kind == "email" else (proved[0] if proved else None)
     if back is None:
         return Changed(kind, "", new, now)

@@ -8,13 +8,12 @@ from typing import Any, Literal
 from dragoman.core import events, export, refusals
 from dragoman.core.erasure import RETURN_DAYS, erase
 from dragoman.core.letters import ASKED_FOR
-from dragoman.core.notices import recipients
+from dragoman.core.notices import Notice, Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Millis, Status
 from dragoman.storage import accounts, attempts, codes, counters, outbox, sessions, tickets
 from dragoman.storage.engine import Tx
-from dragoman.storage.outbox import Waiting
 
 TOP_RANK = 255
 
@@ -33,6 +32,7 @@ class Life:
 
     def __init__(self, tools: Tools) -> None:
         self._t = tools
+        self._notices = Notices(tools)
 
     # ------------------------------------------------------------ status
 
@@ -113,7 +113,7 @@ class Life:
 
     async def _end(self, account: Account, status: Ending, by: By, client: Client | None) -> None:
         """Take an account out of use and tell its owner."""
-        letters = await self._notices(account, status)
+        notice = await self._notice(account, status)
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> Refusal | None:
@@ -130,23 +130,18 @@ class Life:
                 await accounts.set_status(tx, found.id, status, now)
             await _end_everything(tx, found.id, status, now)
             await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
-            await self._t.letters.put(tx, now, *letters)
+            await self._notices.put(tx, notice, now)
             return None
 
         _raise(await self._t.db.transaction(fn))
 
-    async def _notices(self, account: Account, status: Ending) -> list[Waiting | None]:
-        """Write to the primary address, and to every other one that is not merely claimed.
-
-        A thief who has changed the address must not be the only one who hears of it.
-        """
+    async def _notice(self, account: Account, status: Ending) -> Notice | None:
         kind = _NOTICES.get(status)
         if kind is None:
-            return []
+            return None
         person = await self._t.people.of(await self._fresh(account))
-        if kind == "account_deleted":
-            return [await self._t.letters.draft(kind, person, to, days=str(RETURN_DAYS)) for to in recipients(person)]
-        return [await self._t.letters.draft(kind, person, to) for to in recipients(person)]
+        values = {"days": str(RETURN_DAYS)} if kind == "account_deleted" else {}
+        return await self._notices.draft(kind, person, life=None, **values)
 
     async def _fresh(self, account: Account) -> Account:
         found = await accounts.by_id(self._t.db, account.id)

@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import events, identifiers, newcomers, refusals
-from dragoman.core.credentials import hashes
 from dragoman.core.directory import SYSTEM, may_merge
+from dragoman.core.passwords import hashed
 from dragoman.core.ports import Entry, new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
@@ -230,9 +230,7 @@ class Linked:
         if t.directory.rules.fallback == "never":
             return
         before = await credentials.find(t.db, account, "password")
-        stored_hash = await t.pool.make(password)
-        label = hashes.examine(stored_hash).label
-        sealed = credentials.seal(t.sealer, account, "password", stored_hash.encode())
+        label, sealed = await hashed(t, account, password)
         now = t.clock.now()
 
         async def fn(tx: Tx) -> None:

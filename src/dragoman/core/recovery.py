@@ -14,11 +14,12 @@ import msgspec
 from msgspec import Struct
 
 from dragoman.core import events, identifiers, refusals
-from dragoman.core.credentials import hashes, policy
+from dragoman.core.credentials import policy
 from dragoman.core.directory import SYSTEM
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.passwords import hashed
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
 from dragoman.core.tools import Tools
@@ -263,8 +264,8 @@ class Recovery:
             return False  # the password is the directory's, and whoever left it must not come back by mail
         if purpose == "verify":
             return held.state != "verified"
-        proved = [one for one in await stored.listed(self._t.db, account.id) if _proved(one)]
-        return _proved(held) or not proved
+        proved = [one for one in await stored.listed(self._t.db, account.id) if one.proved]
+        return held.proved or not proved
 
     async def _letter(self, door: str, person: Person, draft: Draft, to: str, by: str = "") -> Waiting | None:
         purpose: Purpose = draft.ticket.purpose  # type: ignore[assignment]
@@ -367,9 +368,7 @@ class Recovery:
                 raise refusals.PasswordNeeded
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names, mixed=door is not None and door.mixed_password)
-            stored_hash = await t.pool.make(password)
-            label = hashes.examine(stored_hash).label
-            sealed = (label, credentials.seal(t.sealer, account.id, "password", stored_hash.encode()))
+            sealed = await hashed(t, account.id, password)
         notice = None
         if purpose == "reset":
             notice = await self._notices.draft("password_reset", person, address=client.address)
@@ -477,7 +476,7 @@ class Recovery:
         """Undo a change of address that nobody proved yet: who resets by the address before does not use the new."""
         account = deed.account.id
         held = [one for one in await stored.listed(tx, account) if one.kind == "email"]
-        claimed = next((one for one in held if one.primary and not _proved(one)), None)
+        claimed = next((one for one in held if one.primary and not one.proved), None)
         if claimed is not None and claimed.folded != deed.ticket.about:
             await stored.make_primary(tx, account, "email", deed.ticket.about)
             await stored.remove(tx, account, "email", claimed.folded)
@@ -490,11 +489,6 @@ class Recovery:
         await events.record(
             tx, "password_set", deed.now, client=deed.client, account=deed.account.id, by=deed.ticket.purpose
         )
-
-
-def _proved(one: Held) -> bool:
-    """Tell whether an address was verified, or vouched for by an operator or a directory."""
-    return one.state != "claimed"
 
 
 def _fits(purpose: str, account: Account) -> bool:

@@ -21,14 +21,14 @@ from dragoman.core.limits import Lane, lane_of
 from dragoman.core.linked import Linked, Plan
 from dragoman.core.mailed_codes import MailedCodes, Way
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.passwords import rehash
 from dragoman.core.ports import new_id
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
-from dragoman.core.rehash import rehash
 from dragoman.core.second_factor import Code
 from dragoman.core.tickets import Purpose
-from dragoman.core.tokens import BadToken, Opaque, Signed
-from dragoman.core.tools import Tools, client_token
+from dragoman.core.tokens import Opaque, Signed
+from dragoman.core.tools import Tools, attempt_hash, attempt_token, client_token
 from dragoman.model import (
     Account,
     Caller,
@@ -44,7 +44,6 @@ from dragoman.model import (
     SignedIn,
     Typed,
     Wish,
-    uuid_text,
 )
 from dragoman.storage import accounts, attempts, counters, credentials, sessions
 from dragoman.storage.attempts import Attempt
@@ -188,7 +187,7 @@ class SignIn:
         door's), AccountLocked, NetworkBlocked, WrongCode, CodeVoid, TooManyCodes, NotActive, NotAdmitted,
         NoUsableFactor, Unavailable.
         """
-        handle = self._handle(door, presented)
+        handle = attempt_hash(self._t, door, presented)
         attempt = await attempts.find(self._t.db, handle)
         now = self._t.clock.now()
         if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
@@ -228,6 +227,7 @@ class SignIn:
         began = _Try(
             door=door, client=client, wish=wish or Wish(), lane=lane, account=account, version=0, methods="mail",
             now=deed.now, draft=await self._draft(door, account, deed.now),
+            arrival=await self._notices.arrival(account, lane, client),
         )  # fmt: skip
 
         async def fn(tx: Tx) -> tuple[_Try, _Done | _Waiting | Refusal]:
@@ -313,16 +313,6 @@ class SignIn:
         return SignedIn(session, await t.people.of(caller.account), token, session.ends_at)
 
     # ------------------------------------------------------------ before the transaction
-
-    def _handle(self, door: Door, presented: str) -> bytes:
-        """Return the SHA-256 of the handle that a client presents. Raises NoSuchAttempt."""
-        if isinstance(door.attempt, Signed):
-            try:
-                named = self._t.tokens.read(door.attempt, door.name, presented).session_id
-            except BadToken:
-                raise refusals.NoSuchAttempt from None
-            return sha256(named or b"").digest()
-        return sha256(presented.encode("utf-8", "surrogatepass")).digest()
 
     async def _draft(self, door: Door, owner: Account, now: Millis) -> _Draft:
         t, account = self._t, owner.id
@@ -469,7 +459,7 @@ class SignIn:
         return (refusals.CodeVoid if void else refusals.WrongCode)(person, offers, mailed)
 
     async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
-        """Insert the session with all that goes with it. The only place where a Grant is made."""
+        """Insert the session with all that goes with it. `_derive`, `_mint` and `derive` copy what was granted here."""
         door, draft, now, account = began.door, began.draft, began.now, person.account
         absolute = judgement.shorter(door.absolute, began.wish.life)
         grant = Grant(
@@ -542,7 +532,8 @@ class SignIn:
         if isinstance(done, Refusal):
             raise done
         if isinstance(done, _Waiting):
-            return Pending(done.person, done.offers, self._attempt_token(began, done), done.ends_at, done.mailed)
+            token = attempt_token(self._t, began.door, began.draft.handle, done.person, done.ends_at)
+            return Pending(done.person, done.offers, token, done.ends_at, done.mailed)
         return self._signed_in(began, done)
 
     def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
@@ -561,11 +552,3 @@ class SignIn:
         return SignedIn(
             session, done.person, token, token_ends_at, refresh, child, key, draft.mark if done.marked else None
         )
-
-    def _attempt_token(self, began: _Try, waiting: _Waiting) -> str | None:
-        form, handle = began.door.attempt, began.draft.handle
-        if isinstance(form, Signed):
-            account = uuid_text(waiting.person.account.id)
-            claims = {"sub": account, **form.claims(waiting.person, None)}
-            return self._t.tokens.issue_for(form, began.door.name, handle, claims, waiting.ends_at)
-        return handle.decode() if form == "handle" else None

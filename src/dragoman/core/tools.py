@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from hashlib import sha256
 
 from msgspec import Struct
 
-from dragoman.core import events
+from dragoman.core import events, refusals
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation
 from dragoman.core.doors import Door
@@ -18,8 +19,8 @@ from dragoman.core.people import People
 from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Random
 from dragoman.core.tickets import Tickets
-from dragoman.core.tokens import Opaque, Tokens
-from dragoman.model import Millis, Person, Session
+from dragoman.core.tokens import BadToken, Opaque, Signed, Tokens
+from dragoman.model import Millis, Person, Session, uuid_text
 from dragoman.storage.engine import Engine
 from dragoman.storage.sealing import Sealer
 
@@ -54,3 +55,22 @@ def client_token(tools: Tools, door: Door, session: Session, person: Person, dra
         return drawn, session.ends_at
     ends_at = tools.tokens.end(door.token, session.ends_at)
     return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
+
+
+def attempt_token(tools: Tools, door: Door, handle: bytes, person: Person, ends_at: Millis) -> str | None:
+    """Return what a client holds for a paused sign-in; None where it sends the whole login again (decision 4)."""
+    if isinstance(door.attempt, Signed):
+        claims = {"sub": uuid_text(person.account.id), **door.attempt.claims(person, None)}
+        return tools.tokens.issue_for(door.attempt, door.name, handle, claims, ends_at)
+    return handle.decode() if door.attempt == "handle" else None
+
+
+def attempt_hash(tools: Tools, door: Door, presented: str) -> bytes:
+    """Return the SHA-256 of the handle in what a client presents for a paused sign-in. Raises NoSuchAttempt."""
+    if isinstance(door.attempt, Signed):
+        try:
+            named = tools.tokens.read(door.attempt, door.name, presented).session_id
+        except BadToken:
+            raise refusals.NoSuchAttempt from None
+        return sha256(named or b"").digest()
+    return sha256(presented.encode("utf-8", "surrogatepass")).digest()

@@ -75,6 +75,11 @@ class Held(Struct, frozen=True, gc=False):
     lapses_at: Millis | None
     account: Id
 
+    @property
+    def proved(self) -> bool:
+        """Whether it was verified, or vouched for by an operator or a directory: a claimed one carries no right."""
+        return self.state != "claimed"
+
 
 def _held(row: tuple[object, ...]) -> Held:
     kind, folded, shown, state, primary, created_at, lapses_at, account = row
