@@ -71,7 +71,7 @@ async def test_a_sign_in_from_an_unknown_network_is_told_once(house: House) -> N
 
 
 async def test_a_sign_in_by_a_mailed_link_is_told_like_any_other(house: House) -> None:
-    ada = await house.ada(verified=False)
+    ada = await house.ada()
     await sign_in(house)
     token = await house.ticket("verify", ada, about=EMAIL)
     where = Client("198.51.100.7", "198.51.100.7/32", "Firefox")
