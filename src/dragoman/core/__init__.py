@@ -12,6 +12,7 @@ from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
+from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
@@ -80,6 +81,7 @@ class Core:
         self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.documents = Documents(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 
