@@ -164,7 +164,10 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
         "flashback": (400, "INVALID_VERIFICATION_TOKEN"),
         "web": (404, "This link does not work"),
     },
-    "wrong old": {"probe": (403, "permission denied: wrong old password")},
+    "wrong old": {
+        "probe": (403, "permission denied: wrong old password"),
+        "rocketchat": (400, "Invalid password [error-invalid-password]"),
+    },
 }
 """The documented answers, by reason and dialect. The contract decides these, not our own tables."""
 
@@ -179,7 +182,9 @@ REASONS: dict[str, dict[Proves, str]] = {
     "deactivated": _NOT_ACTIVE,
     "deleted": _NOT_ACTIVE,
     "invited": _NOT_ACTIVE,
-    "another organization": {"password": "not admitted", "code": "not admitted", "session": "no session"},
+    "another organization": {
+        "password": "not admitted", "code": "not admitted", "session": "no session", "confirm": "no session",
+    },
     "second factor enrolled": {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
         "confirm": "no session", "ticket": "code wanted",

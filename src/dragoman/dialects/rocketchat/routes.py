@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, permissions, public, settings, wire
+from dragoman.dialects.rocketchat import accounts, entrance, errors, forms, mailed, permissions, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -168,4 +168,5 @@ OPERATIONS = (
     change_setting,
     *mailed.OPERATIONS,
     *permissions.OPERATIONS,
+    *accounts.OPERATIONS,
 )
