@@ -174,8 +174,7 @@ class Factors:
         judged: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: str = "",
     ) -> None:  # fmt: skip
         now = self._t.clock.now()
-        who = {"by": by} if by else {}
-        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor, **who)
+        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor, by=by)
 
         async def fn(tx: Tx) -> Refusal | None:
             refused = await judged(tx) if judged is not None else None

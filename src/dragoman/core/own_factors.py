@@ -19,7 +19,7 @@ from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import client_print
 from dragoman.core.tickets import MINUTE
 from dragoman.core.tools import Tools
-from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Id, Millis, Person, Secret
+from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Millis, Person, Secret
 from dragoman.storage import accounts, attempts, codes, credentials, enrolments, sessions
 from dragoman.storage.engine import Tx
 
@@ -43,7 +43,7 @@ class Begun(Struct, frozen=True):
 class OwnFactors:
     """What the owner of an account does with its second factors."""
 
-    def __init__(self, tools: Tools, proving: Proving, factors: Factors, issuer: Callable[[], str]) -> None:
+    def __init__(self, tools: Tools, proving: Proving, factors: Factors, issuer: str) -> None:
         self._t = tools
         self._proving = proving
         self._factors = factors
@@ -72,7 +72,7 @@ class OwnFactors:
             return refused
 
         await self._do(fn)
-        url = totp.otpauth_url(seed, person.email or person.username, self._issuer())
+        url = totp.otpauth_url(seed, person.email or person.username, self._issuer)
         return Begun(Secret(totp.secret_text(seed)), Secret(url), tuple(map(Secret, drawn)), ends_at)
 
     async def confirm_totp(self, caller: Caller, code: str, client: Client) -> tuple[Secret, ...]:
@@ -113,7 +113,7 @@ class OwnFactors:
             await credentials.put_recovery_codes(tx, account.id, macs)
             await replaced(tx, account.id, "factor_enrolled", now, keep=caller.session.id)
             await sessions.proved(tx, caller.session.id, now, client_print(client))
-            await self._note(tx, "factor_enrolled", caller, client, "totp", now)
+            await _note(tx, "factor_enrolled", caller, now, client=client, factor="totp")
             await self._notices.put(tx, notice, now)
             return None
 
@@ -130,7 +130,7 @@ class OwnFactors:
         return await self._factors.enrol_email(
             caller.account, recovery=recovery, keep=caller.session.id,
             judged=lambda tx: self._proving.standing(tx, caller, client, now, remembered),
-            noted=lambda tx: self._note(tx, "factor_enrolled", caller, client, "email", now),
+            noted=lambda tx: _note(tx, "factor_enrolled", caller, now, client=client, factor="email"),
         )  # fmt: skip
 
     # ------------------------------------------------------------ recovery codes
@@ -152,7 +152,7 @@ class OwnFactors:
 
         async def fn(tx: Tx, ready: Ready) -> Refusal | None:
             await credentials.put_recovery_codes(tx, account.id, macs)
-            await self._note(tx, "factor_enrolled", caller, client, "recovery", ready.now)
+            await _note(tx, "factor_enrolled", caller, ready.now, client=client, factor="recovery")
             return None
 
         await self._on_code(caller, code, client, fn)
@@ -161,7 +161,9 @@ class OwnFactors:
     # ------------------------------------------------------------ letting go
 
     async def disable(self, caller: Caller, factor: str, client: Client, *, code: str | None = None) -> None:
-        """Let go of `totp` or `email`; the recovery codes go with the last factor. Attempts and codes end, clients stay.
+        """Let go of `totp` or `email`; the recovery codes go with the last factor.
+
+        Attempts and codes that are out end, clients stay.
 
         :param code: of any second factor; None where the wire has taken one in this call: then the proof must be fresh.
 
@@ -178,7 +180,7 @@ class OwnFactors:
             await accounts.raise_epoch(tx, account.id, now)
             await attempts.drop_all(tx, account.id)
             await codes.drop_all(tx, account.id)
-            await self._note(tx, "factor_removed", caller, client, factor, now)
+            await _note(tx, "factor_removed", caller, now, client=client, factor=factor)
             await self._notices.put(tx, notice, now)
             return None
 
@@ -218,13 +220,13 @@ class OwnFactors:
         if refused is not None:
             raise refused
 
-    async def _note(
-        self, tx: Tx, kind: events.Kind, caller: Caller, client: Client, factor: str, now: Millis
-    ) -> None:
-        await events.record(
-            tx, kind, now, client=client, account=caller.account.id, session=caller.session.id,
-            door=caller.session.door, factor=factor, by="owner",
-        )  # fmt: skip
+
+async def _note(tx: Tx, kind: events.Kind, by: Caller, now: Millis, *, client: Client, factor: str) -> None:
+    session = by.session
+    await events.record(
+        tx, kind, now, client=client, account=session.account, session=session.id, door=session.door, factor=factor,
+        by="owner",
+    )  # fmt: skip
 
 
 def _unfit(person: Person) -> Refusal | None:
@@ -237,4 +239,6 @@ def _unfit(person: Person) -> Refusal | None:
 
 
 def _codes(joined: str) -> tuple[str, ...]:
-    return tuple(joined[start : start + recovery_codes.LENGTH] for start in range(0, len(joined), recovery_codes.LENGTH))
+    return tuple(
+        joined[start : start + recovery_codes.LENGTH] for start in range(0, len(joined), recovery_codes.LENGTH)
+    )

@@ -13,8 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import events, judgement, mailed_codes, refusals, second_factor
-from dragoman.core.first_factor import FirstFactor, Look, count_miss
 from dragoman.core.doors import Door
+from dragoman.core.first_factor import FirstFactor, Look, count_miss
 from dragoman.core.limits import Lane, lane_of
 from dragoman.core.mailed_codes import MailedCodes, Way
 from dragoman.core.notices import Notice, Notices
@@ -141,9 +141,7 @@ class Proving:
             raise self.told(outcome, ready)
         return self._freshened(caller, client, ready.now)
 
-    async def ready(
-        self, caller: Caller, code: str, client: Client, *, only: Collection[str] | None = None
-    ) -> Ready:
+    async def ready(self, caller: Caller, code: str, client: Client, *, only: Collection[str] | None = None) -> Ready:
         """Compare a code, and write the letters that may have to go out, before the transaction that spends it.
 
         Raises AccountLocked, NetworkBlocked.
