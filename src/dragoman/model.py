@@ -258,6 +258,8 @@ class Grant(Struct, frozen=True):
     """Of a key: the last characters of its token, by which its owner tells it from others."""
     bypass: bool = False
     """Of a key: it stands for the second factor, too (decision 17)."""
+    proved_client: bytes | None = None
+    """Who gave the proof, where that was another client than the session's."""
 
 
 class Wish(Struct, frozen=True):
