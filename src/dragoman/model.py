@@ -105,6 +105,8 @@ class Person(Struct, frozen=True):
     has_password: bool
     initial_password: bool = False
     """The password was set by somebody else and is to be replaced (table C)."""
+    labels: Mapping[str, tuple[str, ...]] = {}
+    """Words that a dialect shows beside the roles it derives, by the dialect's name; no authority (decision 11)."""
 
     @property
     def username(self) -> str:

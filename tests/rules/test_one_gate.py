@@ -105,10 +105,27 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 _OF_CORE = frozenset(
     {
-        "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
-        "settings", "random", "jwks", "ready", "feed", "own_factors", "proving",
+        "accounts",
+        "addresses",
+        "administration",
+        "clock",
+        "documents",
+        "doors",
+        "factors",
+        "feed",
+        "jwks",
+        "life",
+        "own_factors",
+        "proving",
+        "random",
+        "ready",
+        "recovery",
+        "sessions",
+        "settings",
+        "signin",
+        "tokens",
     }
-)  # fmt: skip
+)
 
 
 def storage_from_outside(source: Source) -> Iterable[str]:

@@ -12,6 +12,7 @@ from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
+from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
@@ -84,6 +85,7 @@ class Core:
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.documents = Documents(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 
