@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, permissions, public, settings, wire
+from dragoman.dialects.rocketchat import (
+    entrance,
+    errors,
+    factors,
+    forms,
+    mailed,
+    method_call,
+    permissions,
+    public,
+    settings,
+    wire,
+)
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -168,4 +179,6 @@ OPERATIONS = (
     change_setting,
     *mailed.OPERATIONS,
     *permissions.OPERATIONS,
+    *factors.OPERATIONS,
+    *method_call.OPERATIONS,
 )
