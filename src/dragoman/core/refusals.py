@@ -107,7 +107,11 @@ class TooManyCodes(Waiting):
 
 
 class NoSuchAttempt(Refusal):
-    """The attempt is unknown, used up or out of time."""
+    """The attempt is unknown, used up or out of time; `expired` where only its time is over."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        super().__init__()
+        self.expired = expired
 
 
 # ---------------------------------------------------------------- sessions

@@ -6,6 +6,7 @@ from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.proof import prove
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
 
@@ -39,6 +40,7 @@ def dialect(config: Config) -> Dialect:
         refuse=errors.refuse,
         fault=errors.fault,
         authenticate=authenticate,
+        prove=prove,
         body=BodyRules(json=True, form=True, lenient=True),
         headers=(("cache-control", "no-store"), ("pragma", "no-cache")),
         cors=Cors(allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method")),
