@@ -278,6 +278,22 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    rate_limit: Annotated[
+        bool, Meta(description="Limit how often one network may call each operation over REST.", extra=TRUE)
+    ] = True
+    rate_limit_calls: Annotated[
+        Count,
+        Meta(
+            description="Calls of one operation in `rate_limit_seconds`; bots that sign in for each call need more.",
+            extra=SMALLER,
+        ),
+    ] = 10
+    rate_limit_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="How long those are counted, in seconds from the first.", extra=LARGER)
+    ] = 60.0
+    rate_limit_register: Annotated[
+        Count, Meta(description="Registrations from one network in a minute.", extra=SMALLER)
+    ] = 1
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):

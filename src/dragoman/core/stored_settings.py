@@ -107,6 +107,10 @@ class StoredSettings:
         """Return the policy as this process read it last, without a read: at most a second old while it serves."""
         return self._policy
 
+    def latest_values(self) -> Mapping[str, Any]:
+        """Return the values in force as `latest` does: as this process read them last, its own changes included."""
+        return self._in_force
+
     async def shown_to(self, by: Caller) -> Mapping[str, Any]:
         """Return the same to somebody who asks over a wire. Raises NotAllowed for anybody but an administrator."""
         _may_change(by)
@@ -172,6 +176,7 @@ class StoredSettings:
                 await self._record(tx, storable, before, wanted, now=now, by=by, client=client)
 
         await self._db.transaction(fn)
+        await self._follow()
 
     async def unset(self, name: str, by: Caller | None, *, client: Client | None = None) -> bool:
         """Forget what is stored of a setting, so that the file's value is in force; tell whether anything was.
@@ -189,7 +194,9 @@ class StoredSettings:
             await self._record(tx, storable, before, None, now=now, by=by, client=client)
             return True
 
-        return await self._db.transaction(fn)
+        dropped = await self._db.transaction(fn)
+        await self._follow()
+        return dropped
 
     def _storable(self, name: str) -> Storable:
         storable = self._storables.get(name)

@@ -53,6 +53,9 @@ def test_every_answer_has_the_envelope(kind: type[Exception], path: str) -> None
     if answer.status == 401:
         assert shown["status"] == "error"
         assert shown["message"]
+    if answer.status == 429 and kind is faults.TooManyRequests:
+        assert shown["error"].endswith("[error-too-many-requests]")
+        assert shown.keys() == {"success", "error"}
     if "errorType" in shown:
         assert shown["error"].endswith(f"[{shown['errorType']}]")
     if answer.status == 503:

@@ -6,8 +6,10 @@ from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.rates import RATES
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
+from dragoman.http.rates import Windows
 
 TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"  # noqa: S105  no secret
 """Of the 43 characters of a token (contract section 2.1)."""
@@ -41,12 +43,16 @@ def dialect(config: Config) -> Dialect:
         authenticate=authenticate,
         body=BodyRules(json=True, form=True, lenient=True),
         headers=(("cache-control", "no-store"), ("pragma", "no-cache")),
-        cors=Cors(allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method")),
+        cors=Cors(
+            allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method"),
+            expose_headers=("X-Request-Id", "Retry-After", *RATES.names),
+        ),
         options=Answer(200, b"OK", (("content-type", "text/plain"),)),
         tidy_path=no_trailing_slash,
         head_as_get=True,
         socket=ddp.SOCKET,
-        memory=ddp.Windows(),
+        memory=Windows(),
+        rates=RATES,
         error_class=wire.Failure,
         security={
             "authToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},

@@ -46,6 +46,14 @@ def _minutes(seconds: Any) -> Any:
     return seconds / 60 if type(seconds) in (int, float) and abs(seconds) < 1e9 else seconds
 
 
+def _millis(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _of_millis(millis: Any) -> Any:
+    return millis / 1000 if type(millis) in (int, float) and abs(millis) < 1e12 else millis
+
+
 _FORMS = {"disabled": "Disabled", "public": "Public"}
 _WORDS = {form: word for word, form in _FORMS.items()}
 
@@ -59,6 +67,7 @@ _ONE_OR_MORE, _MINUTES, _SECONDS, _SWITCH = (
 )  # fmt: skip
 _BLOCK = "Block_Multiple_Failed_Logins_"
 _FACTOR = "Accounts_TwoFactorAuthentication_"
+_RATE = "API_Enable_Rate_Limiter"
 MAPPED: Mapping[str, Mapped] = {
     f"{_BLOCK}Attempts_Until_Block_by_User": Mapped("limits.account_5_minutes", _ONE_OR_MORE),
     f"{_BLOCK}Time_To_Unblock_By_User_In_Minutes": Mapped("limits.account_minutes", _MINUTES),
@@ -68,6 +77,12 @@ MAPPED: Mapping[str, Mapped] = {
     f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
     f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
     f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
+    f"{_RATE}": Mapped("dialects.rocketchat.rate_limit", _SWITCH),
+    f"{_RATE}_Limit_Calls_Default": Mapped("dialects.rocketchat.rate_limit_calls", _ONE_OR_MORE),
+    f"{_RATE}_Limit_Time_Default": Mapped(
+        "dialects.rocketchat.rate_limit_seconds", "a number of milliseconds from 1000", _millis, _of_millis
+    ),
+    "Rate_Limiter_Limit_RegisterUser": Mapped("dialects.rocketchat.rate_limit_register", _ONE_OR_MORE),
     "Accounts_RegistrationForm": Mapped("accounts.registration", "Disabled or Public", _FORMS.__getitem__, _word),
     "Accounts_PasswordReset": Mapped("accounts.password_reset", _SWITCH, mailed=True),
 }
@@ -100,12 +115,14 @@ _FIXED: Mapping[str, Shown] = {
     "Site_Name": "Dragoman",
 }
 """What cannot be changed here, as it is."""
+_PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_")
+"""How the names begin of what nobody but administrators is told."""
 
 
 async def public(call: Call, query: SettingsQuery) -> PublicSettings:
     """Return a page of what a sign-in screen reads (contract section 6.2), by name."""
     values = await _every(call, await call.core.settings.in_force())
-    return _page({name: value for name, value in values.items() if not name.startswith(_BLOCK)}, query)
+    return _page({name: value for name, value in values.items() if not name.startswith(_PRIVATE)}, query)
 
 
 async def every(call: Call, query: SettingsQuery) -> PublicSettings:

@@ -11,11 +11,11 @@ from msgspec import UNSET
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
 from dragoman.dialects.rocketchat import entrance, errors, forms
-from dragoman.dialects.rocketchat.ddp import messages
-from dragoman.dialects.rocketchat.ddp.limits import Windows, rules
+from dragoman.dialects.rocketchat.ddp import limits, messages
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token
 from dragoman.dialects.rocketchat.wire import ALIAS, Digest, Login
 from dragoman.http import Call
+from dragoman.http.rates import Windows
 from dragoman.model import Caller, Password, Pending, SignedIn
 
 T = TypeVar("T")
@@ -78,8 +78,8 @@ class Visit:
     def _count(self, method: str) -> None:
         windows, client = self.call.dialect.memory, self.call.client
         if isinstance(windows, Windows):
-            asked = rules(method, address=client.network, user=self.user, connection=self.connection)
-            wait = windows.count(self.call.core.clock.monotonic(), asked)
+            now = self.call.core.clock.monotonic()
+            wait = limits.wait(windows, now, method, address=client.network, user=self.user, connection=self.connection)
             if wait:
                 raise NotDone(messages.too_many(wait))
 
