@@ -26,7 +26,8 @@ def call_to(path: str) -> Call:
 def made(kind: type[Exception]) -> Exception:
     """Return an instance with plausible values for whatever it wants."""
     values = {"retry_after": 7, "status": "suspended", "person": None, "candidates": ("email:a", "username:a"),
-              "kind": "email", "why": "why", "reason": "common", "wait": 7_000, "problems": (), "limit": 5, "allow": ("GET",),
+              "kind": "email", "why": "why", "reason": "common", "wait": 7_000, "problems": (),
+              "limit": 5, "allow": ("GET",),
               "request_id": "id", "offers": ("email",), "mailed": None, "text": "text",
               "name": "limits.account_hour"}  # fmt: skip
     return kind(**{name: values[name] for name in inspect.signature(kind).parameters})
