@@ -101,8 +101,8 @@ class _Halves:
 class Counts(Protocol):
     """Where calls are counted."""
 
-    async def count(self, now: Millis, who: str, what: str, rate: Rate) -> Counted:
-        """Count one call of `what` by `who`. Never fails, and ends in bounded time."""
+    def count(self, now: Millis, who: str, what: str, rate: Rate) -> Counted | Awaitable[Counted]:
+        """Count one call of `what` by `who`, now or when awaited. Never fails, and ends in bounded time."""
 
 
 class Own:
@@ -111,7 +111,7 @@ class Own:
     def __init__(self) -> None:
         self._windows = Windows()
 
-    async def count(self, now: Millis, who: str, what: str, rate: Rate) -> Counted:
+    def count(self, now: Millis, who: str, what: str, rate: Rate) -> Counted:
         """Count one call."""
         return self._windows.count(now, (who, what), rate)
 
@@ -131,8 +131,8 @@ class Rates:
     """By path template, for all its methods, each counted by itself; `UNLIMITED` for none."""
     of: Callable[[Call, Rate], Awaitable[Rate | None]] = as_declared
     """Returns the rate in force for a call whose operation and caller are known, from the one above; None for none."""
-    headers: Callable[[Counted], tuple[tuple[str, str], ...]] = lambda counted: ()
-    """What every answer to a counted call carries, success or not."""
+    headers: Callable[[Counted], list[tuple[bytes, bytes]]] = lambda counted: []
+    """What every answer to a counted call carries, success or not, ready to send."""
     names: tuple[str, ...] = ()
     """Names of these headers, for documents."""
     retry_after: bool = True

@@ -33,7 +33,7 @@ from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPath, TooManyRequests, Unexpected
 from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
-from dragoman.http.rates import Counts, Own, who
+from dragoman.http.rates import Counted, Counts, Own, who
 from dragoman.http.routing import Room, Route, Table, tables
 from dragoman.http.socket import OpenSockets, Socket, SocketLimits
 from dragoman.model import Caller
@@ -232,8 +232,10 @@ class Gateway:
         if rate is None or not (asking := who(call)):
             return
         now = self._house.clock.now()
-        counted = await self._house.rates.count(now, asking, route.key, rate)
-        call.rated = header_pairs(rates.headers(counted))
+        counted = self._house.rates.count(now, asking, route.key, rate)
+        if not isinstance(counted, Counted):
+            counted = await counted
+        call.rated = rates.headers(counted)
         if not counted.fits:
             raise TooManyRequests(max(1, counted.ends_at - now))
 

@@ -43,12 +43,12 @@ def _rate(calls: int, seconds: float) -> Rate:
     return Rate(calls, seconds)
 
 
-def _headers(counted: Counted) -> tuple[tuple[str, str], ...]:
-    return (
-        ("x-ratelimit-limit", str(counted.rate.calls)),
-        ("x-ratelimit-remaining", str(counted.left)),
-        ("x-ratelimit-reset", str(counted.ends_at)),
-    )
+def _headers(counted: Counted) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"x-ratelimit-limit", b"%d" % counted.rate.calls),
+        (b"x-ratelimit-remaining", b"%d" % counted.left),
+        (b"x-ratelimit-reset", b"%d" % counted.ends_at),
+    ]
 
 
 RATES = Rates(
