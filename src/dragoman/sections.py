@@ -88,6 +88,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.", extra=SMALLER)] = (
         100
     )
+    exempt_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks that are never blocked as a whole, `198.51.100.0/24`; accounts' own limits stay."),
+    ] = ()
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
 
 
@@ -261,6 +265,13 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     rate_limit_register: Annotated[
         Count, Meta(description="Registrations from one network in a minute.", extra=SMALLER)
     ] = 1
+    test_mode: Annotated[
+        bool,
+        Meta(
+            description="For test suites of clients: no rates, no second factors, any setting as it is set over the"
+            " wire. Refused where anything but this machine could call, and with a database made without it."
+        ),
+    ] = False
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):

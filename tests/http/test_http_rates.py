@@ -99,9 +99,12 @@ async def exempt(call: Call, rate: Rate) -> Rate | None:
 
 
 RATES = Rates(
-    usual=TWO, own={"/echo/own": Rate(1, 60.0), "/echo/free": UNLIMITED}, of=exempt,
-    headers=lambda counted: [(b"x-left", b"%d" % counted.left), (b"x-reset", b"%d" % counted.ends_at)], names=("X-Left",),
-)  # fmt: skip
+    usual=TWO,
+    own={"/echo/own": Rate(1, 60.0), "/echo/free": UNLIMITED},
+    of=exempt,
+    headers=lambda counted: [(b"x-left", b"%d" % counted.left), (b"x-reset", b"%d" % counted.ends_at)],
+    names=("X-Left",),
+)
 
 
 def app(clock: MovableClock, rates: Rates | None = RATES) -> Any:

@@ -35,9 +35,13 @@ class Storable(Struct, frozen=True):
     floor: Any
     words: tuple[str, ...] = ()
     """The words it may be, where it is one of several."""
+    free: bool = False
+    """Neither way is forbidden: `floor` is only what it is while nothing is stored. Under the test switch alone."""
 
     def is_looser(self, value: Any, than: Any) -> bool:
         """Tell whether a value is looser than another. Both fit the type."""
+        if self.free:
+            return False
         a, b = (self.words.index(v) if self.words else v for v in (value, than))
         return bool(a < b) if self.tighter in ("larger", "true") else bool(a > b)
 

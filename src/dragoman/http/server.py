@@ -82,7 +82,7 @@ class House:
     random: Random
     ready: Ready
     jwks: Jwks
-    fresh: Callable[[Caller, Client], Awaitable[bool]]
+    fresh: Callable[[Caller, Client, bool], Awaitable[bool]]
     """Tells whether the last proof of a session counts still, for the client that calls (decision 25)."""
     log: Log | None = None
     """For lines about what broke; None writes none."""
@@ -252,7 +252,7 @@ class Gateway:
 
     async def _prove(self, call: Call, operation: Operation) -> Answer | None:
         """Hold an operation back until its call is proved; return the answer to one that is not (decision 25)."""
-        if operation.fresh != "always" and await self._house.fresh(call.signed_in, call.client):
+        if await self._house.fresh(call.signed_in, call.client, operation.fresh == "always"):
             return None
         if call.dialect.prove is None:
             raise FreshProofRequired

@@ -6,10 +6,10 @@ from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.memory import Memory
 from dragoman.dialects.rocketchat.rates import RATES
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
-from dragoman.http.rates import Windows
 
 TOKEN_ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"  # noqa: S105  no secret
 """Of the 43 characters of a token (contract section 2.1)."""
@@ -21,6 +21,7 @@ def door(config: Config) -> Door:
         name="rocketchat",
         token=Opaque(use="rocketchat", alphabet=TOKEN_ALPHABET, length=43),
         factors=("totp", "email", "recovery"),
+        asks_factors=not config.test,
         attempt="repeat",
         absolute=90 * DAY,
         digest=config.digest,
@@ -51,7 +52,7 @@ def dialect(config: Config) -> Dialect:
         tidy_path=no_trailing_slash,
         head_as_get=True,
         socket=ddp.SOCKET,
-        memory=Windows(),
+        memory=Memory(),
         rates=RATES,
         error_class=wire.Failure,
         security={

@@ -10,12 +10,11 @@ from msgspec import UNSET
 
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
-from dragoman.dialects.rocketchat import entrance, errors, forms
+from dragoman.dialects.rocketchat import entrance, errors, forms, memory
 from dragoman.dialects.rocketchat.ddp import limits, messages
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token
 from dragoman.dialects.rocketchat.wire import ALIAS, Digest, Login
 from dragoman.http import Call
-from dragoman.http.rates import Windows
 from dragoman.model import Caller, Password, Pending, SignedIn
 
 T = TypeVar("T")
@@ -76,12 +75,13 @@ class Visit:
         return {} if result is None else {"result": result}
 
     def _count(self, method: str) -> None:
-        windows, client = self.call.dialect.memory, self.call.client
-        if isinstance(windows, Windows):
-            now = self.call.core.clock.monotonic()
-            wait = limits.wait(windows, now, method, address=client.network, user=self.user, connection=self.connection)
-            if wait:
-                raise NotDone(messages.too_many(wait))
+        now, client = self.call.core.clock.monotonic(), self.call.client
+        wait = limits.wait(
+            memory.of(self.call).methods, now, method, address=client.network, user=self.user,
+            connection=self.connection,
+        )  # fmt: skip
+        if wait:
+            raise NotDone(messages.too_many(wait))
 
 
 def _read(params: list[Any], place: int, kind: type[T]) -> T:
