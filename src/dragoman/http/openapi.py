@@ -13,6 +13,7 @@ from dragoman.http.call import Answer, Call
 from dragoman.http.dialect import Dialect
 from dragoman.http.faults import NoSuchPath
 from dragoman.http.operation import Operation, operation
+from dragoman.http.rates import rate_of
 
 _REF = "#/components/schemas/{name}"
 _FORM = "application/x-www-form-urlencoded"
@@ -197,10 +198,21 @@ def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
         if kind is not None:
             shown[str(status)]["content"] = {media: {"schema": book.answer(kind)}}
     shown["default"] = {"description": "Error"}
+    rate = rate_of(each, dialect)
+    if rate is not None and dialect.rates is not None:
+        names = (*dialect.rates.names, *(("Retry-After",) if dialect.rates.retry_after else ()))
+        text = f"Called more than {_times(rate.calls)} in {rate.seconds:g} s, unless configured otherwise"
+        shown["429"] = {"description": text, "headers": {name: {"schema": {"type": "integer"}} for name in names}}
     if dialect.error_class is not None:
         media = (dialect.error_content_type or dialect.content_type).partition(";")[0]
-        shown["default"]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
+        for error in ("default", "429"):
+            if error in shown:
+                shown[error]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
     return shown
+
+
+def _times(calls: int) -> str:
+    return "once" if calls == 1 else f"{calls} times"
 
 
 def _phrase(status: int) -> str:

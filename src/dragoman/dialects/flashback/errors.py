@@ -89,6 +89,7 @@ FAULTS: Mapping[type[Fault], No] = {
     faults.HeadersTooLarge: No(431, "INVALID_REQUEST", "The headers are too large"),
     faults.NoSuchPath: No(404, "NOT_FOUND", "There is nothing here"),
     faults.NoSuchMethod: No(405, "METHOD_NOT_ALLOWED", "This method is not offered here"),
+    faults.TooManyRequests: No(429, "RATE_LIMITED", "Too many requests; try again later"),
     faults.Unexpected: No(500, "INTERNAL_ERROR", "Something went wrong here"),
 }
 """Every fault of HTTP."""

@@ -66,6 +66,7 @@ FAULTS: Mapping[type[Fault], tuple[int, str]] = {
     faults.BodyTooSlow: (408, "REQUEST_TIMEOUT"),
     faults.BodyTooLarge: (413, "BODY_TOO_LARGE"),
     faults.WrongMediaType: (415, "UNSUPPORTED_MEDIA_TYPE"),
+    faults.TooManyRequests: (429, "TOO_MANY_REQUESTS"),
     faults.HeadersTooLarge: (431, "HEADERS_TOO_LARGE"),
     faults.Unexpected: (500, "INTERNAL_SERVER_ERROR"),
 }

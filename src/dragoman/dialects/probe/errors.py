@@ -104,6 +104,7 @@ FAULTS: Mapping[type[Fault], Words] = {
     faults.BodyTooLarge: Words(413, _INVALID, "invalid argument: body is too large"),
     faults.BodyTooSlow: Words(408, "DEADLINE_EXCEEDED", "deadline exceeded: body did not arrive in time"),
     faults.HeadersTooLarge: Words(431, _INVALID, "invalid argument: headers are too large"),
+    faults.TooManyRequests: Words(429, "RESOURCE_EXHAUSTED", "resource exhausted: too many requests, try again later"),
     faults.NoSuchPath: Words(404, "NOT_FOUND", "not found"),
     faults.NoSuchMethod: Words(405, "UNIMPLEMENTED", "unimplemented: method is not allowed"),
     faults.Unexpected: Words(500, "INTERNAL", "internal"),

@@ -180,6 +180,15 @@ def _misfit(fault: Fault, call: Call) -> Answer:
     return failure(400, str(fault).replace("; ", "\n "), "error-invalid-params" if in_query else "invalid-params")
 
 
+def _too_many_requests(fault: faults.TooManyRequests, _: Call) -> Answer:
+    """Dress a call beyond its rate. The code stands in the text alone (contract section 1.1)."""
+    return failure(
+        429,
+        f"Error, too many requests. Please slow down. You must wait {fault.seconds} seconds before trying this endpoint"
+        " again. [error-too-many-requests]",
+    )
+
+
 FAULTS: Mapping[type[Fault], Dressed] = {
     faults.NotJson: _misfit,
     faults.NotAnObject: _misfit,
@@ -190,6 +199,7 @@ FAULTS: Mapping[type[Fault], Dressed] = {
     faults.HeadersTooLarge: failure(431, "Request header fields too large"),
     faults.NoSuchPath: failure(404, "Resource not found"),
     faults.NoSuchMethod: failure(405, "Method not allowed"),
+    faults.TooManyRequests: _too_many_requests,
     faults.Unexpected: failure(500, "Internal server error"),
 }
 

@@ -10,9 +10,8 @@ from msgspec import UNSET, Struct
 
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
-from dragoman.dialects.rocketchat import entrance, errors, forms
-from dragoman.dialects.rocketchat.ddp import factors, messages
-from dragoman.dialects.rocketchat.ddp.limits import Windows, rules
+from dragoman.dialects.rocketchat import entrance, errors, forms, memory
+from dragoman.dialects.rocketchat.ddp import factors, limits, messages
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token, parameter
 from dragoman.dialects.rocketchat.proof import Given, proof_of
 from dragoman.dialects.rocketchat.wire import ALIAS, Digest, Login
@@ -92,12 +91,13 @@ class Visit:
         return {} if result is None else {"result": result}
 
     def _count(self, method: str) -> None:
-        windows, client = self.call.dialect.memory, self.call.client
-        if isinstance(windows, Windows):
-            asked = rules(method, address=client.network, user=self.user, connection=self.connection)
-            wait = windows.count(self.call.core.clock.monotonic(), asked)
-            if wait:
-                raise NotDone(messages.too_many(wait))
+        now, client = self.call.core.clock.monotonic(), self.call.client
+        wait = limits.wait(
+            memory.of(self.call).methods, now, method, address=client.network, user=self.user,
+            connection=self.connection,
+        )  # fmt: skip
+        if wait:
+            raise NotDone(messages.too_many(wait))
 
 
 class _Again(Struct, rename="camel"):
