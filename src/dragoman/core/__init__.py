@@ -23,6 +23,7 @@ from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.members import Members
 from dragoman.core.outbox import Outbox
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
@@ -77,6 +78,7 @@ class Core:
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
+        self.members = Members(self._tools, self.accounts, self.life, self.recovery)
         self.addresses = Addresses(self._tools)
         self.factors = Factors(self._tools, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
