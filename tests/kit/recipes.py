@@ -366,6 +366,16 @@ ORGANIZATION = (
     _fb_on("DELETE", _MEMBER, administrator=True),
     _fb_on("POST", f"{_MEMBER}/activate", administrator=True, fate="deleted"),
     _fb_on("POST", f"{_MEMBER}/resend-invitation", administrator=True, fate="invited"),
+    *(
+        _fb_on(method, path, administrator=administrator, body=body)
+        for path, administrator in (("/settings/user", False), ("/settings/organization", True))
+        for method, body in (
+            ("GET", None),
+            ("POST", lambda g: {"settings": {"theme": "dark", "of": g.username}}),
+            ("PUT", lambda g: {"theme": "light", "of": {"whom": g.username}}),
+            ("DELETE", lambda g: {"keys": ["theme", "of.whom"]}),
+        )
+    ),
 )  # fmt: skip
 
 FLASHBACK = (

@@ -29,6 +29,7 @@ from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
@@ -81,9 +82,10 @@ class Core:
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
-        self.members = Members(self._tools, self.accounts, self.life, self.recovery)
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
+        self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)

@@ -8,13 +8,14 @@ from functools import partial
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, newcomers, ports, refusals
+from dragoman.core import events, identifiers, judgement, newcomers, ports, refusals
 from dragoman.core.credentials import hashes, policy
 from dragoman.core.linked import Linked
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.organizations import OWNER_RANK
 from dragoman.core.passwords import hashed
 from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -298,7 +299,8 @@ class Accounts:
             await self.change_password(caller, old, new, client)
             return
         await self._linked.refuse_own_password(account.id)
-        if self._t.clock.now() - caller.session.proved_at > (await self._t.policy()).remembered:
+        remembered = (await self._t.policy()).remembered
+        if not judgement.is_fresh(caller.session, client_print(client), self._t.clock.now(), remembered):
             raise refusals.FreshProofRequired
         await self._replace_own(caller, new, client, end_others=True)
 

@@ -14,6 +14,7 @@ from dragoman.core.accounts import NAME_LENGTH, Accounts, NewAccount
 from dragoman.core.doors import Door
 from dragoman.core.life import Judge, Life, is_last_owner
 from dragoman.core.organizations import MANAGER_RANK, OWNER_RANK, may_govern, may_rank, may_see
+from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
@@ -72,8 +73,9 @@ class Members:
     caller was taken out of use meanwhile.
     """
 
-    def __init__(self, tools: Tools, accounts: Accounts, life: Life, recovery: Recovery) -> None:
+    def __init__(self, tools: Tools, accounts: Accounts, life: Life, recovery: Recovery, proving: Proving) -> None:
         self._t = tools
+        self._proving = proving
         self._accounts = accounts
         self._life = life
         self._recovery = recovery
@@ -116,7 +118,7 @@ class Members:
         for name in (change.first_name, change.last_name):
             if name is not None and (len(name) > NAME_LENGTH or not identifiers.storable(name)):
                 raise refusals.BadIdentifier("name", "at most 255 characters, no control characters")
-        fresh, now = await self._is_fresh(caller), self._t.clock.now()
+        fresh, now = await self._proving.is_fresh(caller, client), self._t.clock.now()
 
         async def fn(tx: Tx) -> Changed | Refusal:
             actor, target = await _both(tx, caller, id)
@@ -186,7 +188,7 @@ class Members:
         refused = _may_add(caller.account, new.rank)
         if refused is not None:
             raise refused
-        if new.rank and not await self._is_fresh(caller):
+        if new.rank and not await self._proving.is_fresh(caller, client):
             raise refusals.FreshProofRequired
         waits = await t.limits.until_telling(t.db, client, t.clock.now())
         if waits:
@@ -228,7 +230,7 @@ class Members:
         target = (await self.find(caller, id)).account
         if target.id == caller.account.id:
             raise refusals.NotToOneself
-        if not await self._is_fresh(caller):
+        if not await self._proving.is_fresh(caller, client):
             raise refusals.FreshProofRequired
         await self._life.delete(target, by=caller.account.id.hex(), client=client, judge=self._govern(caller))
 
@@ -240,7 +242,7 @@ class Members:
 
     async def leave(self, caller: Caller, client: Client) -> None:
         """Deactivate oneself, everywhere and at once. Raises FreshProofRequired, LastOwner, LastAdministrator."""
-        if not await self._is_fresh(caller):
+        if not await self._proving.is_fresh(caller, client):
             raise refusals.FreshProofRequired
         await self._life.deactivate(caller.account, by="owner", client=client)
 
@@ -258,9 +260,6 @@ class Members:
             return refusals.WrongStatus() if status is not None and target.status != status else None
 
         return judge
-
-    async def _is_fresh(self, caller: Caller) -> bool:
-        return self._t.clock.now() - caller.session.proved_at <= (await self._t.policy()).remembered
 
     async def _found(self, id: Id) -> Member:
         found = await members.find(self._t.db, id)

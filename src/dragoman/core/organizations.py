@@ -7,6 +7,7 @@ from dragoman.storage import accounts
 from dragoman.storage.engine import Reader
 
 MANAGER_RANK = 2
+ADMINISTRATOR_RANK = 254
 OWNER_RANK = 255
 DEEPEST = 16
 

@@ -201,7 +201,7 @@ class WrongStatus(Refusal):
 
 
 class DocumentRefused(Refusal):
-    """A document would be larger or deeper than allowed. `reason` is too_large or too_deep."""
+    """A document cannot be kept as it would be. `reason` is too_large, too_deep or out_of_range (a number in it)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the document is {reason.replace('_', ' ')}")

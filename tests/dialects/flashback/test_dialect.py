@@ -147,6 +147,7 @@ def test_the_document_closes_its_answers() -> None:
         "/user/request-reset-password", "/user/reset-password", "/user/deactivate", "/user/{user_id}",
         "/user/{user_id}/role", "/organization/users", "/organization/users/{user_id}",
         "/organization/users/{user_id}/activate", "/organization/users/{user_id}/resend-invitation",
+        "/settings/user", "/settings/organization",
     }  # fmt: skip
     schemas = shown["components"]["schemas"]
     for name in ("LoggedIn", "Refreshed", "Verified", "Done", "Profile", "ProfileData", "User", "Failure"):

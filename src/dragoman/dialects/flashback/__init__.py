@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.flashback import mailed, organization, people
+from dragoman.dialects.flashback import mailed, organization, people, settings
 from dragoman.dialects.flashback.errors import dress, refuse
 from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
@@ -34,7 +34,13 @@ def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
             "/links",
         ),
         door=DOOR,
-        operations=(*OPERATIONS, *mailed.OPERATIONS, *people.OPERATIONS, *organization.OPERATIONS),
+        operations=(
+            *OPERATIONS,
+            *mailed.OPERATIONS,
+            *people.OPERATIONS,
+            *organization.OPERATIONS,
+            *settings.OPERATIONS,
+        ),
         refuse=refuse,
         fault=dress,
         authenticate=authenticate,

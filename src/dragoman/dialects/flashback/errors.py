@@ -31,6 +31,11 @@ _WEAK: Mapping[str, str] = {
     "too_plain": "Choose a password with an upper-case letter, a lower-case letter and a digit",
     "common": "Choose a less common password",
 }
+_UNKEPT: Mapping[str, str] = {
+    "too_large": "The settings would be too large",
+    "too_deep": "The settings would be nested too deeply",
+    "out_of_range": "The settings hold a number that cannot be read",
+}
 _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
@@ -88,7 +93,7 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.LastOwner: No(400, "LAST_OWNER", "Nobody else owns the organization"),
     refusals.NotToOneself: No(400, "INVALID_REQUEST", "You may do this to others only"),
     refusals.WrongStatus: No(400, "INVALID_REQUEST", "The user's present state does not allow it"),
-    refusals.DocumentRefused: No(400, "INVALID_REQUEST", "The settings would be too large or too deep"),
+    refusals.DocumentRefused: No(400, "INVALID_REQUEST", "The settings cannot be kept"),
     refusals.AlreadyEnrolled: No(400, "INVALID_REQUEST", "The method is enabled already"),
     refusals.NotEnrolled: No(400, "INVALID_REQUEST", "The method is not enabled"),
 }
@@ -134,6 +139,8 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
         no, text = FAULTS[Invalid], f"The {refusal.kind} cannot be kept: {refusal.why}"
     elif isinstance(refusal, refusals.WeakPassword):
         text = _WEAK[refusal.reason]
+    elif isinstance(refusal, refusals.DocumentRefused):
+        text = _UNKEPT[refusal.reason]
     waits = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
     return answer(no, text, *waits, shape=_shape(call))
 
