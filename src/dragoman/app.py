@@ -79,7 +79,10 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
         ))),
-        (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
+        (of.flashback, flashback.dialect(flashback.Config(
+            expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
+            settings_depth=of.flashback.settings_depth,
+        ))),
     )  # fmt: skip
     return tuple(
         Mount(

@@ -278,6 +278,12 @@ class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    settings_size: Annotated[
+        int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
+    ] = 32_768
+    settings_depth: Annotated[
+        int, Meta(ge=1, le=30, description="How many objects and lists may be in one another there.")
+    ] = 10
 
 
 class Probe(Dialect, frozen=True, forbid_unknown_fields=True):

@@ -102,6 +102,8 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
+    verified: bool = False
+    """Whether an account that was never verified is refused."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -360,7 +362,60 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
+    """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await _colleague(guest, fate) if administrator else guest.person
+        sent = path.replace("{user_id}", str(uuid.UUID(bytes=target.account.id)))
+        more = {} if body is None else {"json": body(guest)}
+        return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
+
+    writes = method != "GET"
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+
+
+async def _colleague(guest: Guest, fate: str) -> Person:
+    core, new = guest.house.core, NewAccount(email=f"colleague-of-{guest.email}", verified=fate != "invited")
+    if fate == "invited":
+        new = msgspec.structs.replace(new, status="invited")
+    person = await core.accounts.add(new, None)
+    if fate == "deleted":
+        await core.life.delete(person.account)
+    return person
+
+
+_MEMBER = "/organization/users/{user_id}"
+
+ORGANIZATION = (
+    _fb_on("GET", "/user/{user_id}"),
+    _fb_on("PUT", "/user/{user_id}", body=lambda g: {"name": "Another", "password": NEW_PASSWORD}),
+    _fb_on("PUT", "/user/{user_id}/role", body=lambda g: {"orgRole": 0}),
+    _fb_on("POST", "/user/deactivate"),
+    _fb_on("GET", "/organization/users", administrator=True),
+    _fb_on(
+        "POST", "/organization/users", administrator=True,
+        body=lambda g: {"email": f"new-{g.email}", "firstName": "New", "lastName": "Example", "orgRole": 1},
+    ),
+    _fb_on("GET", _MEMBER, administrator=True),
+    _fb_on("PUT", _MEMBER, administrator=True, body=lambda g: {"lastName": "Another", "orgRole": 2}),
+    _fb_on("DELETE", _MEMBER, administrator=True),
+    _fb_on("POST", f"{_MEMBER}/activate", administrator=True, fate="deleted"),
+    _fb_on("POST", f"{_MEMBER}/resend-invitation", administrator=True, fate="invited"),
+    *(
+        _fb_on(method, path, administrator=administrator, body=body)
+        for path, administrator in (("/settings/user", False), ("/settings/organization", True))
+        for method, body in (
+            ("GET", None),
+            ("POST", lambda g: {"settings": {"theme": "dark", "of": g.username}}),
+            ("PUT", lambda g: {"theme": "light", "of": {"whom": g.username}}),
+            ("DELETE", lambda g: {"keys": ["theme", "of.whom"]}),
+        )
+    ),
+)  # fmt: skip
+
 FLASHBACK = (
+    *ORGANIZATION,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),

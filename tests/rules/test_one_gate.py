@@ -115,7 +115,9 @@ _OF_CORE = frozenset(
         "feed",
         "jwks",
         "life",
+        "members",
         "own_factors",
+        "preferences",
         "proving",
         "random",
         "ready",
@@ -140,7 +142,10 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|own_factors|proving|life|recovery)\._", chain):
+        if re.search(
+            r"\.(?:signin|sessions|accounts|addresses|factors|members|own_factors|preferences|proving|life|recovery)\._",
+            chain,
+        ):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

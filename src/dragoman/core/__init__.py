@@ -25,10 +25,12 @@ from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.members import Members
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
@@ -83,6 +85,8 @@ class Core:
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
+        self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)

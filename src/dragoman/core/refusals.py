@@ -192,6 +192,26 @@ class LastAdministrator(Refusal):
     """Nobody else could administer this installation then."""
 
 
+class LastOwner(Refusal):
+    """Nobody else could own the organization then."""
+
+
+class NotToOneself(Refusal):
+    """The caller may do this to others, not to himself."""
+
+
+class WrongStatus(Refusal):
+    """The act is for accounts of another status: invited ones are invited again, deleted ones brought back."""
+
+
+class DocumentRefused(Refusal):
+    """A document cannot be kept as it would be. `reason` is too_large, too_deep or out_of_range (a number in it)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the document is {reason.replace('_', ' ')}")
+        self.reason = reason
+
+
 class NotFound(Refusal):
     """No such object, or none that the caller may see (decision 12): the two are never told apart."""
 

@@ -55,6 +55,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
     refusals.SettingRefused: (403, "FORBIDDEN"),
     refusals.LastAdministrator: (403, "FORBIDDEN"),
+    refusals.LastOwner: (403, "FORBIDDEN"),
+    refusals.NotToOneself: (403, "FORBIDDEN"),
+    refusals.WrongStatus: (403, "FORBIDDEN"),
+    refusals.DocumentRefused: (400, VALIDATION_FAILED),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {

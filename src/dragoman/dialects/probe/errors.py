@@ -92,6 +92,10 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.TooSoon: _EXHAUSTED,
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),
+    refusals.LastOwner: Words(403, _DENIED, "permission denied: nobody else owns the organization"),
+    refusals.NotToOneself: Words(403, _DENIED, "permission denied: not to yourself"),
+    refusals.WrongStatus: Words(400, _INVALID, "invalid argument: the account's status does not allow it"),
+    refusals.DocumentRefused: Words(400, _INVALID, "invalid argument: the document is too large or too deep"),
     refusals.AlreadyEnrolled: Words(409, "ALREADY_EXISTS", "already exists: the factor is enrolled"),
     refusals.NotEnrolled: Words(404, "NOT_FOUND", "not found: the factor is not enrolled"),
 }

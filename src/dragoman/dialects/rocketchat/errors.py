@@ -167,6 +167,10 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
+    refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.DocumentRefused: failure(400, "The document is too large", "error-invalid-params"),
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
 }
