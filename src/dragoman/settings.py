@@ -25,6 +25,7 @@ SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_passwo
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
+        "key_added",
         "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
         "account_deleted",
     }

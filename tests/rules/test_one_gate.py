@@ -106,7 +106,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 _OF_CORE = frozenset(
     {
         "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
-        "settings", "random", "jwks", "ready", "feed",
+        "settings", "random", "jwks", "ready", "feed", "access_keys",
     }
 )  # fmt: skip
 
@@ -123,7 +123,7 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|life|recovery)\._", chain):
+        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|life|recovery|access_keys)\._", chain):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

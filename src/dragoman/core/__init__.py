@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
@@ -72,6 +73,7 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
+        self.access_keys = AccessKeys(self._tools, self.signin)
         self.sessions = Sessions(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)

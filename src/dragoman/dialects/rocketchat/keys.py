@@ -1,0 +1,124 @@
+"""Rocket.Chat's personal access tokens (its contract, section 8.5): keys whose tokens look like those of a login."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, cast
+
+from msgspec import Meta, Struct
+
+from dragoman.core.tokens import Opaque
+from dragoman.dialects.rocketchat import wire
+from dragoman.http import Call, operation
+from dragoman.model import Key
+
+Name = Annotated[str, Meta(min_length=1, max_length=255)]
+
+
+class NewToken(Struct, rename="camel"):
+    """What a new personal access token is called."""
+
+    token_name: Name
+    bypass_two_factor: bool = False
+    """Whether it stands for the second factor of protected operations, too."""
+
+
+class TokenName(Struct, rename="camel"):
+    """Which personal access token is meant."""
+
+    token_name: Name
+
+
+class NewPersonalToken(Struct, frozen=True):
+    """A personal access token, shown this once."""
+
+    token: str
+    success: bool
+
+
+class PersonalToken(Struct, frozen=True, rename="camel"):
+    """A personal access token as it is listed."""
+
+    name: str
+    created_at: str
+    last_token_part: str
+    bypass_two_factor: bool
+
+
+class PersonalTokens(Struct, frozen=True):
+    """All personal access tokens of an account."""
+
+    tokens: tuple[PersonalToken, ...]
+    success: bool
+
+
+def listed(keys: Iterable[Key]) -> PersonalTokens:
+    """Dress an account's keys."""
+    shown = [PersonalToken(key.name, wire.time_of(key.created_at), key.hint, key.bypass) for key in keys]
+    return PersonalTokens(tuple(shown), True)
+
+
+def _form(call: Call) -> Opaque:
+    """Return the form of personal access tokens: that of a login's, so that they go wherever those go."""
+    return cast("Opaque", call.door.token)
+
+
+@operation(
+    "POST",
+    "/api/v1/users.generatePersonalAccessToken",
+    body=NewToken,
+    answers={200: NewPersonalToken},
+    fresh=True,
+    tag="personal access tokens",
+    examples={"plain": {"tokenName": "ci"}, "for protected operations": {"tokenName": "ci", "bypassTwoFactor": True}},
+)
+async def generate_personal_token(call: Call, body: NewToken) -> NewPersonalToken:
+    """Make a personal access token, which never expires. It is shown this once, and its owner is told by mail."""
+    keys, form = call.core.access_keys, _form(call)
+    minted = await keys.add(call.signed_in, form, body.token_name, call.client, bypass=body.bypass_two_factor)
+    return NewPersonalToken(minted.token, True)
+
+
+@operation(
+    "POST",
+    "/api/v1/users.regeneratePersonalAccessToken",
+    body=TokenName,
+    answers={200: NewPersonalToken},
+    fresh=True,
+    tag="personal access tokens",
+    examples={"by name": {"tokenName": "ci"}},
+)
+async def regenerate_personal_token(call: Call, body: TokenName) -> NewPersonalToken:
+    """Make a personal access token anew: the one that had the name stops working."""
+    minted = await call.core.access_keys.replace(call.signed_in, _form(call), body.token_name, call.client)
+    return NewPersonalToken(minted.token, True)
+
+
+@operation(
+    "GET",
+    "/api/v1/users.getPersonalAccessTokens",
+    answers={200: PersonalTokens},
+    access="any",
+    tag="personal access tokens",
+)
+async def personal_tokens(call: Call) -> PersonalTokens:
+    """List one's personal access tokens by name, with the last characters of each."""
+    return listed(await call.core.access_keys.of(call.signed_in.account, _form(call)))
+
+
+@operation(
+    "POST",
+    "/api/v1/users.removePersonalAccessToken",
+    body=TokenName,
+    answers={200: wire.Done},
+    fresh=True,
+    tag="personal access tokens",
+    examples={"by name": {"tokenName": "ci"}},
+)
+async def remove_personal_token(call: Call, body: TokenName) -> wire.Done:
+    """Remove a personal access token: it stops working at once, and its connections are closed."""
+    await call.core.access_keys.remove(call.signed_in, _form(call), body.token_name, call.client)
+    return wire.DONE
+
+
+OPERATIONS = (generate_personal_token, regenerate_personal_token, personal_tokens, remove_personal_token)
