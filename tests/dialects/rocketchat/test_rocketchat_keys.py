@@ -203,6 +203,25 @@ async def test_other_people_s_tokens_are_out_of_reach(house: House) -> None:
     assert (await house.get(ME, headers={**key, "X-User-Id": bob["X-User-Id"]})).status_code == 401
 
 
+async def test_the_permission_is_asked_for_in_the_words_of_each(house: House) -> None:
+    await house.ada(administrator=True)
+    await house.add(username="bob")
+    ada, bob = await log_in(house), await log_in(house, "bob")
+    await make(house, bob)
+    only = [{"_id": "create-personal-access-tokens", "roles": ["admin"]}]
+    given = await house.post("/api/v1/permissions.update", headers=ada, json={"permissions": only})
+    assert given.status_code == 200
+    for what in ACTS:
+        answer = await act(house, what, bob, tokenName="ci")
+        assert (answer.status_code, answer.json()) == (
+            400, {"success": False, "error": "Not Authorized [not-authorized]", "errorType": "not-authorized"},
+        )  # fmt: skip
+    missing = "User does not have the permissions required for this action [error-unauthorized]"
+    answer = await house.get(LIST, headers=bob)
+    assert (answer.status_code, answer.json()) == (403, {"success": False, "error": missing})
+    await make(house, ada)
+
+
 # ---------------------------------------------------------------- table C
 
 

@@ -1,4 +1,7 @@
-"""Rocket.Chat's personal access tokens (its contract, section 8.5): keys whose tokens look like those of a login."""
+"""Rocket.Chat's personal access tokens (its contract, section 8.5): keys whose tokens look like those of a login.
+
+Without the permission the calls that change something say so in words of their own.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,9 @@ from typing import Annotated, cast
 from msgspec import Meta, Struct
 
 from dragoman.core.tokens import Opaque
-from dragoman.dialects.rocketchat import wire
-from dragoman.http import Call, operation
+from dragoman.dialects.rocketchat import permissions, wire
+from dragoman.dialects.rocketchat.errors import failure
+from dragoman.http import Answer, Call, operation
 from dragoman.model import Key
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -58,6 +62,13 @@ def listed(keys: Iterable[Key]) -> PersonalTokens:
     return PersonalTokens(tuple(shown), True)
 
 
+_NOT_AUTHORIZED = failure(400, "Not Authorized", "not-authorized")
+
+
+async def _may(call: Call) -> bool:
+    return await permissions.has(call, "create-personal-access-tokens")
+
+
 def _form(call: Call) -> Opaque:
     """Return the form of personal access tokens: that of a login's, so that they go wherever those go."""
     return cast("Opaque", call.door.token)
@@ -72,8 +83,10 @@ def _form(call: Call) -> Opaque:
     tag="personal access tokens",
     examples={"plain": {"tokenName": "ci"}, "for protected operations": {"tokenName": "ci", "bypassTwoFactor": True}},
 )
-async def generate_personal_token(call: Call, body: NewToken) -> NewPersonalToken:
+async def generate_personal_token(call: Call, body: NewToken) -> NewPersonalToken | Answer:
     """Make a personal access token, which never expires. It is shown this once, and its owner is told by mail."""
+    if not await _may(call):
+        return _NOT_AUTHORIZED
     keys, form = call.core.access_keys, _form(call)
     minted = await keys.add(call.signed_in, form, body.token_name, call.client, bypass=body.bypass_two_factor)
     return NewPersonalToken(minted.token, True)
@@ -88,8 +101,10 @@ async def generate_personal_token(call: Call, body: NewToken) -> NewPersonalToke
     tag="personal access tokens",
     examples={"by name": {"tokenName": "ci"}},
 )
-async def regenerate_personal_token(call: Call, body: TokenName) -> NewPersonalToken:
+async def regenerate_personal_token(call: Call, body: TokenName) -> NewPersonalToken | Answer:
     """Make a personal access token anew: the one that had the name stops working."""
+    if not await _may(call):
+        return _NOT_AUTHORIZED
     minted = await call.core.access_keys.replace(call.signed_in, _form(call), body.token_name, call.client)
     return NewPersonalToken(minted.token, True)
 
@@ -103,6 +118,7 @@ async def regenerate_personal_token(call: Call, body: TokenName) -> NewPersonalT
 )
 async def personal_tokens(call: Call) -> PersonalTokens:
     """List one's personal access tokens by name, with the last characters of each."""
+    await permissions.needs(call, "create-personal-access-tokens")
     return listed(await call.core.access_keys.of(call.signed_in.account, _form(call)))
 
 
@@ -115,8 +131,10 @@ async def personal_tokens(call: Call) -> PersonalTokens:
     tag="personal access tokens",
     examples={"by name": {"tokenName": "ci"}},
 )
-async def remove_personal_token(call: Call, body: TokenName) -> wire.Done:
+async def remove_personal_token(call: Call, body: TokenName) -> wire.Done | Answer:
     """Remove a personal access token: it stops working at once, and its connections are closed."""
+    if not await _may(call):
+        return _NOT_AUTHORIZED
     await call.core.access_keys.remove(call.signed_in, _form(call), body.token_name, call.client)
     return wire.DONE
 
