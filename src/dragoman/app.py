@@ -71,6 +71,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls),
+            create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(

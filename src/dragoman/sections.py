@@ -245,6 +245,14 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    create_tokens_secret: Annotated[
+        str,
+        Meta(
+            pattern="^(.{16,})?$",
+            description="What `users.createToken` has to bring beside an administrator, the original's"
+            " `CREATE_TOKENS_FOR_USERS_SECRET`; 16 characters or more. Empty: nobody makes tokens for others.",
+        ),
+    ] = ""
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):

@@ -116,6 +116,7 @@ _OF_CORE = frozenset(
         "feed",
         "jwks",
         "life",
+        "on_behalf",
         "own_factors",
         "proving",
         "random",

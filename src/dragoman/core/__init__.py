@@ -25,6 +25,7 @@ from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
@@ -77,6 +78,7 @@ class Core:
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.access_keys = AccessKeys(self._tools, self.signin)
+        self.on_behalf = OnBehalf(self._tools, self.signin)
         self.sessions = Sessions(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)

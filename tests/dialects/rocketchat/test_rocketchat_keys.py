@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -10,13 +12,14 @@ import pytest
 from dragoman.core.access_keys import MOST
 from dragoman.model import Password
 from dragoman.storage.engine import Statement
-from kit.house import PASSWORD, House, client
+from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, client, open_house
 
 ACTS = {
     "generate": "/api/v1/users.generatePersonalAccessToken",
     "regenerate": "/api/v1/users.regeneratePersonalAccessToken",
     "remove": "/api/v1/users.removePersonalAccessToken",
 }
+CREATE = "/api/v1/users.createToken"
 LIST = "/api/v1/users.getPersonalAccessTokens"
 LOGIN, ME, LOGOUT = "/api/v1/login", "/api/v1/me", "/api/v1/logout"
 WANTED = {
@@ -24,6 +27,7 @@ WANTED = {
     "details": {"method": "password", "codeGenerated": False, "availableMethods": []},
 }  # fmt: skip
 _LAST = Statement("select kind, detail, session from event order by id desc limit 5")
+_KNOWN = Statement("select network from known_network where account = :account")
 FIFTEEN_MINUTES = 15 * 60
 
 
@@ -285,3 +289,83 @@ async def test_what_ends_a_token(house: House, what: Any) -> None:
     assert (await house.get(ME, headers=key)).status_code == 401
     await house.core.life.set_status(await house.core.accounts.named("ada"), "active")
     assert (await house.get(ME, headers=key)).status_code == 401
+
+
+# ---------------------------------------------------------------- tokens for others (8.4)
+
+NOT_AUTHORIZED = {
+    "success": False,
+    "error": "Not authorized [error-not-authorized]",
+    "errorType": "error-not-authorized",
+}
+
+
+async def create(house: House, headers: dict[str, str], **body: Any) -> httpx2.Response:
+    return await house.post(CREATE, headers=headers, json={"secret": CREATE_TOKENS_SECRET, **body})
+
+
+async def test_an_administrator_with_the_secret_opens_a_session_of_another(any_house: House) -> None:
+    house = any_house
+    ada = await house.ada(administrator=True)
+    bob = await house.add(username="bob", email="bob@example.com")
+    own = await log_in(house)
+    for named in ({"username": "bob"}, {"userId": bob.aliases["rocketchat"]}):
+        answer = await create(house, own, **named)
+        data = answer.json()["data"]
+        assert answer.json() == {"data": data, "success": True}
+        assert data == {"userId": bob.aliases["rocketchat"], "authToken": data["authToken"]}
+        pair = {"X-Auth-Token": data["authToken"], "X-User-Id": data["userId"]}
+        assert (await house.get(ME, headers=pair)).json()["username"] == "bob"
+    events = [e for e in await house.core.newest_events(10, bob.account.id) if e.kind.startswith("signed_in")]
+    assert [(e.kind, e.account, e.address) for e in events[:2]] == [
+        ("signed_in", bob.account.id, "192.0.2.1"), ("signed_in_by", bob.account.id, "192.0.2.1"),
+    ]  # fmt: skip
+    assert events[0].detail["proof"] == "administrator"
+    assert events[1].detail == {"by": str(uuid.UUID(bytes=ada.account.id))}
+    assert await house.db.scan(_KNOWN, account=bob.account.id) == []
+
+
+async def test_it_takes_both_the_secret_and_an_administrator(house: House) -> None:
+    await house.ada(administrator=True)
+    await house.add(username="bob")
+    ada, bob = await log_in(house), await log_in(house, "bob")
+    key = await make(house, ada, bypassTwoFactor=True)
+    before = len(await house.sessions())
+    for headers, secret in ((ada, "wrong"), (ada, ""), (ada, "é"), (bob, CREATE_TOKENS_SECRET)):
+        answer = await house.post(CREATE, headers=headers, json={"username": "ada", "secret": secret})
+        assert (answer.status_code, answer.json()) == (400, NOT_AUTHORIZED)
+    answer = await house.post(CREATE, headers=ada, json={"username": "bob"})
+    assert (answer.status_code, answer.json()) == (400, NOT_AUTHORIZED)
+    assert (await create(house, key, username="bob")).status_code == 403
+    assert (await create(house, {}, username="bob")).status_code == 401
+    assert (await create(house, ada, username="nobody")).json()["error"] == "User not found."
+    assert (await create(house, ada)).json()["errorType"] == "error-user-param-not-provided"
+    house.clock.move(FIFTEEN_MINUTES)
+    assert (await create(house, ada, username="bob")).json() == WANTED
+    assert len(await house.sessions()) == before
+
+
+async def test_without_a_configured_secret_nobody_makes_tokens(tmp_path: Path) -> None:
+    async with open_house(tmp_path, dialects__rocketchat__create_tokens_secret="") as house:
+        await house.ada(administrator=True)
+        own = await log_in(house)
+        for secret in ("", CREATE_TOKENS_SECRET):
+            assert (await create(house, own, username="ada", secret=secret)).json() == NOT_AUTHORIZED
+
+
+async def test_no_token_gets_past_a_second_factor_or_a_status(house: House) -> None:
+    await house.ada(administrator=True)
+    bob = await house.add(username="bob", email="bob@example.com", verified=True)
+    eve = await house.add(username="eve", email="eve@example.com", verified=True)
+    own = await log_in(house)
+    await house.enrol_totp(bob)
+    await house.enrol_email(eve)
+    before, letters = len(await house.sessions()), len(await house.letters("code"))
+    for name in ("bob", "eve"):
+        assert (await create(house, own, username=name)).json() == NOT_AUTHORIZED
+    assert len(await house.letters("code")) == letters, "nobody is mailed a code that has no place to go"
+    await house.core.factors.disable_totp(await house.core.accounts.named("bob"))
+    for status in ("suspended", "deactivated", "invited"):
+        await house.core.life.set_status(await house.core.accounts.named("bob"), status)
+        assert (await create(house, own, username="bob")).json() == NOT_AUTHORIZED
+    assert len(await house.sessions()) == before

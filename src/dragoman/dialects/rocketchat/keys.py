@@ -1,20 +1,23 @@
-"""Rocket.Chat's personal access tokens (its contract, section 8.5): keys whose tokens look like those of a login.
+"""Rocket.Chat's tokens beside a login's: personal access tokens, tokens for others (its contract, sections 8.4, 8.5).
 
 Without the permission the calls that change something say so in words of their own.
 """
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Iterable
 from typing import Annotated, cast
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from dragoman.core.refusals import NotActive, NotAdmitted, NotAllowed, NotOffered, NoUsableFactor
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import permissions, wire
+from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Key
+from dragoman.model import Account, Key
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -139,4 +142,77 @@ async def remove_personal_token(call: Call, body: TokenName) -> wire.Done | Answ
     return wire.DONE
 
 
-OPERATIONS = (generate_personal_token, regenerate_personal_token, personal_tokens, remove_personal_token)
+# ---------------------------------------------------------------- tokens for others
+
+
+class TokenFor(Struct, rename="camel"):
+    """Who is to be signed in, and the secret that the server's configuration has, too."""
+
+    user_id: str | UnsetType = UNSET
+    username: str | UnsetType = UNSET
+    secret: str | UnsetType = UNSET
+
+
+class TokenOf(Struct, frozen=True, rename="camel"):
+    """A token of a session."""
+
+    user_id: str
+    auth_token: str
+
+
+class CreatedToken(Struct, frozen=True):
+    """A session that was opened for somebody."""
+
+    data: TokenOf
+    success: bool
+
+
+_NO_TOKEN = failure(400, "Not authorized", "error-not-authorized")
+_NO_USER = failure(
+    400, 'The required "userId" or "username" param was not provided', "error-user-param-not-provided"
+)  # fmt: skip
+
+
+@operation(
+    "POST",
+    "/api/v1/users.createToken",
+    body=TokenFor,
+    answers={200: CreatedToken},
+    fresh=True,
+    tag="personal access tokens",
+    examples={"by name": {"username": "bob", "secret": "what the configuration says"}},
+)
+async def create_token(call: Call, body: TokenFor) -> CreatedToken | Answer:
+    """Open a session of somebody else; for administrators who know the configured secret.
+
+    It is signed in like by a password: not past a second factor, and not into an account that is not active.
+    """
+    if not _knows_the_secret(call, body.secret):
+        return _NO_TOKEN
+    account = await _meant(call, body)
+    if account is None:
+        return _NO_USER
+    try:
+        outcome = await call.core.on_behalf.sign_in(call.signed_in, account, call.door, call.client)
+    except (NotAllowed, NotActive, NotAdmitted, NoUsableFactor, NotOffered):
+        return _NO_TOKEN
+    return CreatedToken(TokenOf(outcome.person.aliases[wire.ALIAS], outcome.token), True)
+
+
+def _knows_the_secret(call: Call, sent: str | UnsetType) -> bool:
+    """Compare in a time that tells nothing of the secret."""
+    configured = call.config(Config).create_tokens_secret
+    if configured is None or sent is UNSET:
+        return False
+    ours, theirs = configured.reveal(), sent
+    return hmac.compare_digest(ours.encode(), theirs.encode("utf-8", "surrogatepass"))
+
+
+async def _meant(call: Call, body: TokenFor) -> Account | None:
+    """Return whom a request names, None when it names nobody. Raises NotFound."""
+    if body.user_id is not UNSET:
+        return await call.core.accounts.by_alias(wire.ALIAS, body.user_id)
+    return None if body.username is UNSET else await call.core.accounts.named(f"username:{body.username}")
+
+
+OPERATIONS = (generate_personal_token, regenerate_personal_token, personal_tokens, remove_personal_token, create_token)
