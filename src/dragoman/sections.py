@@ -272,6 +272,14 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
             " wire. Refused where anything but this machine could call, and with a database made without it."
         ),
     ] = False
+    create_tokens_secret: Annotated[
+        str,
+        Meta(
+            pattern="^(.{16,})?$",
+            description="What `users.createToken` has to bring beside an administrator, the original's"
+            " `CREATE_TOKENS_FOR_USERS_SECRET`; 16 characters or more. Empty: nobody makes tokens for others.",
+        ),
+    ] = ""
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):

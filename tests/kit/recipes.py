@@ -23,7 +23,7 @@ from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
-from kit.house import PASSWORD, House, Totp
+from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
@@ -165,6 +165,36 @@ async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
 
 
+_TOKEN = "PersonalAccessToken"
+
+
+def _personal_token(act: str) -> Recipe:
+    """Make a personal access token; then, unless that is all, do something with it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        made: httpx2.Response | None = None
+        for each in ("generate", act):
+            if made is None or act != "generate":
+                body = {"tokenName": "ci"}
+                made = await guest.call("POST", f"/api/v1/users.{each}{_TOKEN}", headers=_rc(guest), json=body)
+        assert made is not None
+        return made
+
+    makes = {"generate": 1, "regenerate": 2}.get(act, 1)
+    return Recipe("rocketchat", "POST", f"/api/v1/users.{act}{_TOKEN}", "", "session", send, makes, full_only=True)
+
+
+async def _create_token(guest: Guest) -> httpx2.Response:
+    body = {"username": guest.username, "secret": CREATE_TOKENS_SECRET}
+    return await guest.call("POST", "/api/v1/users.createToken", headers=_rc(guest), json=body)
+
+
+_CREATE_TOKEN = Recipe(
+    "rocketchat", "POST", "/api/v1/users.createToken", "", "session", _create_token, 1, full_only=True,
+    administrator=True,
+)  # fmt: skip
+
+
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
 
@@ -250,6 +280,11 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    _CREATE_TOKEN,
+    _personal_token("generate"),
+    _personal_token("regenerate"),
+    _personal_token("remove"),
+    _chat("GET", f"/api/v1/users.get{_TOKEN}s"),
 )
 
 

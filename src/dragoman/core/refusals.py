@@ -149,6 +149,18 @@ class VerificationRequired(Refusal):
     """The account must verify its address before it may do this (Flashback's write block, enrolling mailed codes)."""
 
 
+class KeyTaken(Refusal):
+    """The account has a key of this name already."""
+
+
+class NoSuchKey(Refusal):
+    """The account has no key of this name."""
+
+
+class TooManyKeys(Refusal):
+    """The account has as many keys as it may have; one has to be removed first."""
+
+
 # ---------------------------------------------------------------- mailed links, settings
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from dragoman.model import Secret
+
 
 class Config(Struct, frozen=True):
     """The settings of this dialect."""
@@ -24,3 +26,5 @@ class Config(Struct, frozen=True):
     """The test switch (contract section 16, no. 27)."""
     version: str = "8.8.0"
     """The version presented to clients; the mobile app judges by it (contract section 16, no. 1)."""
+    create_tokens_secret: Secret | None = None
+    """What `users.createToken` has to bring; None: nobody makes tokens for others (contract section 8.4)."""

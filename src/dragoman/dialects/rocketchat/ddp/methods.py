@@ -134,8 +134,8 @@ def _again(params: list[Any]) -> _Again | None:
         return None
 
 
-def _token(held: SignedIn, kind: str | None = None) -> Token:
-    ends_at = held.session.ends_at or held.session.seen_at + _NO_END
+def _token(visit: Visit, held: SignedIn, kind: str | None = None) -> Token:
+    ends_at = held.session.ends_at or visit.call.core.clock.now() + _NO_END
     return Token(held.person.aliases[ALIAS], held.token, Date(ends_at), UNSET if kind is None else kind)
 
 
@@ -144,7 +144,7 @@ async def _arrived(visit: Visit, outcome: SignedIn | Pending, kind: str) -> Toke
     if isinstance(outcome, Pending):
         raise NotDone(messages.of_answer(errors.code_wanted(outcome)))
     await visit.hold(outcome)
-    return _token(outcome, kind)
+    return _token(visit, outcome, kind)
 
 
 async def login(visit: Visit, params: list[Any]) -> Token:
@@ -175,7 +175,7 @@ async def get_new_token(visit: Visit, _: list[Any]) -> Token:
     """Give another token with the end of the old one, and be signed in with it from now on."""
     held = await visit.call.core.signin.derive(await visit.client(), visit.call.client)
     await visit.hold(held)
-    return _token(held)
+    return _token(visit, held)
 
 
 async def remove_other_tokens(visit: Visit, _: list[Any]) -> None:
@@ -188,7 +188,7 @@ async def logout_other_clients(visit: Visit, params: list[Any]) -> Token | None:
     await remove_other_tokens(visit, params)
     if visit.held is None:
         return None
-    return msgspec.structs.replace(_token(visit.held), id=UNSET)
+    return msgspec.structs.replace(_token(visit, visit.held), id=UNSET)
 
 
 async def register_user(visit: Visit, _: list[Any]) -> None:
