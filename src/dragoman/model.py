@@ -213,6 +213,12 @@ class Session(Struct, frozen=True, gc=False):
     """Of its refresh chain; 0 before the first refresh and for sessions without a chain."""
     confirmed_generation: int
 
+    @property
+    def runs_out(self) -> Millis | None:
+        """When it ends by itself, by lying idle or by its absolute end; None for never."""
+        ends = [end for end in (self.idle_until, self.ends_at) if end is not None]
+        return min(ends) if ends else None
+
 
 class Caller(Struct, frozen=True, gc=False):
     """Who made an authenticated request."""

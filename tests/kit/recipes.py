@@ -5,7 +5,9 @@ A new operation needs a row here; tests/rules fails until it has one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -301,6 +303,20 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
 
 
+def _fb(method: str, path: str, form: str = "", *, sent: str = "") -> Recipe:
+    """Call with Flashback's bearer; `{own}` in `sent` is the guest's own session."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = guest.held.get("fb", "")
+        own = uuid.UUID(int=1)
+        if token:
+            shown = token.split(".")[1]
+            own = uuid.UUID(json.loads(base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4)))["jti"])
+        return await guest.call(method, (sent or path).replace("{own}", str(own)), headers=bearer(token))
+
+    return Recipe("flashback", method, path, form, "session", send)
+
+
 async def _fb_resend(guest: Guest) -> httpx2.Response:
     house, person = guest.house, guest.person
     await house.ticket("verify", person)
@@ -317,6 +333,12 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+    _fb("GET", "/token"),
+    _fb("DELETE", "/token/{token_id}", sent="/token/{own}"),
+    _fb("GET", "/sessions"),
+    _fb("POST", "/sessions/{session_id}/revoke", sent="/sessions/{own}/revoke"),
+    _fb("POST", "/sessions/revoke-all"),
+    _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
     _mailed("flashback", "/user/verify-email", "verify", token="{token}", makes=1),
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),

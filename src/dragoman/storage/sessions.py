@@ -92,6 +92,11 @@ _CONFIRM = Statement(
        where id = :id and generation >= :generation and confirmed_generation < :generation""",
     hot=True,
 )
+_STAY = Statement(
+    """update session set idle_until = :idle_until
+       where id = :id and ended_at is null and idle_until > :now and (ends_at is null or ends_at > :now)""",
+    hot=True,
+)
 _PROVED = Statement("update session set proved_at = :now where id = :id and ended_at is null")
 _SEEN = Statement("update session set seen_at = :now where id = :id and seen_at < :now", hot=True)
 _ENDED_SINCE = Statement(
@@ -230,6 +235,11 @@ async def mark_odd(tx: Tx, id: Id, generation: int, odd_retries: int) -> bool:
 async def confirm(tx: Tx, id: Id, generation: int) -> None:
     """Record that something issued with this generation was presented, so that its parent is spent."""
     await tx.run(_CONFIRM, id=id, generation=generation)
+
+
+async def stay(tx: Tx, id: Id, idle_until: Millis, now: Millis) -> bool:
+    """Move the idle end of a live session; tell whether it is one that has such an end."""
+    return await tx.run(_STAY, id=id, idle_until=idle_until, now=now) == 1
 
 
 async def proved(tx: Tx, id: Id, now: Millis) -> None:

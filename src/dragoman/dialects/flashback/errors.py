@@ -34,6 +34,12 @@ _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
 """What a token that is no good is called at `POST /user/reset-password`."""
 
+MISSING: Mapping[str, No] = {
+    "token": No(404, "NOT_FOUND", "There is no such token"),
+    "sessions": No(404, "NOT_FOUND", "There is no such session, or it has ended"),
+}
+"""What is not found, by the operation's tag; elsewhere it is a user."""
+
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
 REFUSALS: Mapping[type[Refusal], No] = {
@@ -111,6 +117,8 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
     no = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.BadTicket) and call.operation is not None:
         return answer(INVALID_RESET if call.operation.path == RESET else no)
+    if isinstance(refusal, refusals.NotFound) and call.operation is not None:
+        return answer(MISSING.get(call.operation.tag, no))
     if isinstance(refusal, refusals.WeakPassword):
         return answer(no, _WEAK[refusal.reason])
     if isinstance(refusal, Waiting):
