@@ -11,6 +11,7 @@ from typing import Any
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
+from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
@@ -73,6 +74,7 @@ class Core:
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.sessions = Sessions(self._tools)
+        self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)

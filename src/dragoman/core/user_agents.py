@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal
 
 from msgspec import Struct
 
-DeviceType = Literal["DESKTOP", "MOBILE", "TABLET"]
+from dragoman.model import DeviceType
 
 # The first that fits counts: a browser names its relatives, too, and itself before them.
 _BROWSERS: tuple[tuple[str, str], ...] = (

@@ -147,6 +147,7 @@ def test_the_document_closes_its_answers() -> None:
         "/user/request-reset-password", "/user/reset-password",
         "/token", "/token/{token_id}", "/sessions", "/sessions/{session_id}/revoke", "/sessions/revoke-all",
         "/sessions/{session_id}/heartbeat",
+        "/devices", "/devices/{device_id}", "/devices/trust", "/devices/{device_id}/untrust",
     }  # fmt: skip
     schemas = shown["components"]["schemas"]
     for name in ("LoggedIn", "Refreshed", "Verified", "Done", "Profile", "ProfileData", "User", "Failure"):

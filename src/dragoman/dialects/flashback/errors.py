@@ -37,6 +37,7 @@ INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a
 MISSING: Mapping[str, No] = {
     "token": No(404, "NOT_FOUND", "There is no such token"),
     "sessions": No(404, "NOT_FOUND", "There is no such session, or it has ended"),
+    "devices": No(404, "NOT_FOUND", "There is no such device"),
 }
 """What is not found, by the operation's tag; elsewhere it is a user."""
 

@@ -39,8 +39,9 @@ async def revoke_token(call: Call) -> wire_sessions.Removed:
 @operation("GET", "/sessions", answers={200: wire_sessions.Items}, tag="sessions")
 async def list_sessions(call: Call) -> wire_sessions.Items:
     """List the caller's signed-in clients, newest first, whatever API they signed in by."""
-    held = await call.core.sessions.list_clients(call.signed_in.account.id)
-    return wire_sessions.Items(sessions=[wire_sessions.item(each) for each in held])
+    account = call.signed_in.account.id
+    held, links = await call.core.sessions.list_clients(account), await call.core.devices.of_sessions(account)
+    return wire_sessions.Items(sessions=[wire_sessions.item(each, links) for each in held])
 
 
 @operation("POST", "/sessions/{session_id}/revoke", answers={200: wire.Done}, tag="sessions")
