@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
     _document()
     _device()
+    _enrolment()
 
 
 def _document() -> None:
@@ -57,3 +58,22 @@ def _device() -> None:
     )
     op.create_index("uq_device_account_fingerprint", "device", ["account", "fingerprint"], unique=True)
     op.create_index("ix_device_seen_at", "device", ["seen_at"], unique=False)
+
+
+def _enrolment() -> None:
+    op.create_table(
+        "enrolment",
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("wrong", NUMBER, server_default="0", autoincrement=False, nullable=False),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("ends_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_enrolment_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account", "kind", name=op.f("pk_enrolment")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
