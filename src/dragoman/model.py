@@ -212,6 +212,10 @@ class Session(Struct, frozen=True, gc=False):
     generation: int
     """Of its refresh chain; 0 before the first refresh and for sessions without a chain."""
     confirmed_generation: int
+    bypass: int = 0
+    """1 of a key that stands for the second factor, too (decision 17)."""
+    proved_client: bytes | None = None
+    """Eight bytes that stand for the client which gave the last proof."""
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -248,6 +252,10 @@ class Grant(Struct, frozen=True):
     """The refresh key the chain's next token is derived with."""
     name: str | None
     device: str | None
+    hint: str | None = None
+    """Of a key: the last characters of its token, by which its owner tells it from others."""
+    bypass: bool = False
+    """Of a key: it stands for the second factor, too (decision 17)."""
 
 
 class Wish(Struct, frozen=True):
@@ -277,6 +285,21 @@ class SignedIn(Struct, frozen=True):
     """The account's key a door shows with each sign-in (Probe's API token, decision 22)."""
     mark: str | None = None
     """A fresh mark cookie for a door that sets one (decision 36)."""
+
+
+class NewKey(Struct, frozen=True):
+    """What the owner of a key to be made says of it."""
+
+    name: str
+    bypass: bool = False
+    """It stands for the second factor, too."""
+
+
+class Minted(Struct, frozen=True):
+    """A key that was made: its session, and the token that is shown once."""
+
+    session: Session
+    token: str
 
 
 class Mailed(Struct, frozen=True, gc=False):

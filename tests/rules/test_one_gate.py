@@ -247,7 +247,7 @@ def test_the_statement_is_run_by_one_function() -> None:
 
 MAY_CHANGE = frozenset({
     "ended_at", "ended_why", "generation", "confirmed_generation", "rotated_at", "rotated_client", "odd_retries",
-    "key_id", "idle_until", "seen_at", "proved_at",
+    "key_id", "idle_until", "seen_at", "proved_at", "proved_client",
 })  # fmt: skip
 """Columns of a session that an UPDATE may set: none that says whose it is, what opens it or that it lives again."""
 

@@ -31,6 +31,8 @@ class People:
                 account, known.identifiers, known.aliases, known.factors, known.has_password, known.initial_password
             )
         person = await accounts.person(self._db, account)
+        if not person.identifiers:
+            return person  # about to be inserted: what it will have is not known yet
         if len(self._known) >= self._most:
             self._known.pop(next(iter(self._known)), None)
         self._known[account.id] = person

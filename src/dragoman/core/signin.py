@@ -7,36 +7,37 @@ raises after the commit. Only this file makes a `Grant`, without which no sessio
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 
 import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import chain, events, judgement, mailed_codes, refusals, second_factor
+from dragoman.core import events, judgement, mailed_codes, refusals, second_factor, trying
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
-from dragoman.core.limits import Lane, lane_of
-from dragoman.core.linked import Linked, Plan
-from dragoman.core.mailed_codes import MailedCodes, Way
-from dragoman.core.notices import Notice, Notices
+from dragoman.core.limits import lane_of
+from dragoman.core.linked import Linked
+from dragoman.core.mailed_codes import MailedCodes
+from dragoman.core.notices import Notices
 from dragoman.core.passwords import rehash
 from dragoman.core.ports import new_id
+from dragoman.core.proofs import Proof
 from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
-from dragoman.core.second_factor import Code
 from dragoman.core.tickets import Purpose
-from dragoman.core.tokens import Opaque, Signed
-from dragoman.core.tools import Tools, attempt_hash, attempt_token, client_token
+from dragoman.core.tokens import ApiToken, Opaque
+from dragoman.core.tools import Tools, attempt_hash
+from dragoman.core.trying import BY_DIRECTORY, Done, Paused, Try
 from dragoman.model import (
-    Account,
     Caller,
     Client,
     Grant,
     Id,
-    Mailed,
     Millis,
+    Minted,
+    NewKey,
     Password,
     Pending,
     Person,
@@ -51,82 +52,7 @@ from dragoman.storage.engine import Tx
 
 ATTEMPT_LIFE: Millis = 15 * 60_000
 ATTEMPTS_KEPT = 5
-HANDLE_BYTES = 10
-MARK_BYTES = 32
-SEED_BYTES = 16
-BY_DIRECTORY = -1
-"""Stands for the version of a password that the directory proved: what may change meanwhile is the link, and with it
-the account's epoch."""
-
-
-class _Draft(Struct, frozen=True):
-    """Everything random that the transaction may need, drawn before it (decision 30)."""
-
-    session: Id
-    child: Id
-    key: Id
-    token: str
-    token_hash: bytes | None
-    child_token: str
-    child_hash: bytes | None
-    key_hash: bytes
-    key_sealed: bytes
-    handle: bytes
-    """What the attempt is found by: 16 bytes in a limited token, else 20 hex characters."""
-    mark: str
-    seed: bytes
-    key_id: int | None
-    way: Way | None = None
-    """How a code gets to the owner by mail, with the next one; None where no code can."""
-
-
-_NOTHING_DRAWN = _Draft(b"", b"", b"", "", None, "", None, b"", b"", b"", "", b"", None)
-
-
-class _Try(Struct, frozen=True):
-    """One sign-in whose first factor was proved: what was verified, and by whom."""
-
-    door: Door
-    client: Client
-    wish: Wish
-    lane: Lane
-    account: Account
-    version: int
-    """Of the password that was verified (threat 3); 0 where the account has none and something else was proved,
-    BY_DIRECTORY where a directory proved it."""
-    methods: str
-    attempt: bytes | None = None
-    """SHA-256 of the attempt's handle, where one was paused."""
-    first_digest: bool = False
-    """The account sends its password as a digest for the first time."""
-    now: Millis = 0
-    code: Code | None = None
-    draft: _Draft = _NOTHING_DRAWN
-    plan: Plan | None = None
-    """Whose entry the directory proved, to be taken in within the transaction."""
-    arrival: Notice | None = None
-    """Tells the owner of a sign-in from an unknown network."""
-    closing: Notice | None = None
-    """Tells the owner that the lane takes no more codes."""
-
-
-class _Done(Struct, frozen=True):
-    """What was committed for a finished sign-in."""
-
-    person: Person
-    session: Session
-    child: Session | None
-    key: tuple[Id, bytes] | None
-    marked: bool
-
-
-class _Waiting(Struct, frozen=True):
-    """What was committed for a sign-in that needs a code."""
-
-    person: Person
-    offers: tuple[str, ...]
-    ends_at: Millis
-    mailed: Mailed | None
+HINT_LENGTH = 6
 
 
 class SignIn:
@@ -166,7 +92,7 @@ class SignIn:
             outcome = refusals.Unavailable(REST_SECONDS)
         elif not said.failure and look.account is not None and look.credential is not None and match is not None:
             seen = password.plain is None and not look.credential.digest_seen
-            began = _Try(
+            began = Try(
                 door=door, client=client, wish=wish or Wish(), lane=look.lane, account=look.account,
                 version=look.credential.version, methods="password", first_digest=seen,
             )  # fmt: skip
@@ -198,7 +124,7 @@ class SignIn:
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
         await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
-        began = _Try(
+        began = Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
             methods=attempt.methods, attempt=handle,
         )  # fmt: skip
@@ -222,26 +148,40 @@ class SignIn:
         answers for the account, NotActive, NotAdmitted, NotVerified, NoUsableFactor, Unavailable.
         """
         deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door)
-        account = deed.account
-        lane = await lane_of(self._t.db, account.id, account.id, client, deed.now)
-        began = _Try(
-            door=door, client=client, wish=wish or Wish(), lane=lane, account=account, version=0, methods="mail",
-            now=deed.now, draft=await self._draft(door, account, deed.now),
-            arrival=await self._notices.arrival(account, lane, client),
+        proof = Proof(deed.account, "mail", deed.now, lambda tx: self._recovery.perform(tx, deed))
+        return await self.with_proof(door, proof, client, wish=wish)
+
+    async def with_proof(
+        self, door: Door, proof: Proof, client: Client, *, code: str | None = None, wish: Wish | None = None
+    ) -> SignedIn | Pending:
+        """Sign in whom something else than a password proves: it stands for the password, never for the second factor.
+
+        Raises what the proof refuses; then NotOffered where a directory answers for the account, NotFound where there
+        is none any more, NotActive, NotAdmitted, NotVerified, NoUsableFactor, WrongCode, CodeVoid, TooManyCodes,
+        Unavailable.
+        """
+        t, account = self._t, proof.account
+        lane = await lane_of(t.db, account.id, account.id, client, proof.now)
+        began = await self._ready(
+            Try(
+                door=door, client=client, wish=wish or Wish(), lane=lane, account=account, version=0,
+                methods=proof.methods, now=proof.now,
+            ),
+            code,
         )  # fmt: skip
 
-        async def fn(tx: Tx) -> tuple[_Try, _Done | _Waiting | Refusal]:
-            refused = await self._recovery.perform(tx, deed)
+        async def fn(tx: Tx) -> tuple[Try, Done | Paused | Refusal]:
+            refused = await proof.perform(tx)
             after = await accounts.by_id(tx, account.id)
             if refused is not None or after is None:
-                return began, refused or refusals.BadTicket()
+                return began, refused or refusals.NotFound()
             if await accounts.alias_of(tx, account.id, SYSTEM) is not None:
-                return began, refusals.NotOffered()  # whoever has left the directory must not come back by mail
+                return began, refusals.NotOffered()  # whoever has left the directory must not come back another way
             held = await credentials.find(tx, account.id, "password")
             going = replace(began, account=after, version=held.version if held else 0)
             return going, await self._admit(tx, going)
 
-        return self._outcome(*await self._t.db.transaction(fn))
+        return trying.outcome(t, *await t.db.transaction(fn))
 
     async def confirm(self, caller: Caller, password: Password, client: Client) -> None:
         """Prove the password once more within a session, whose proof is fresh from then on (decision 25).
@@ -270,7 +210,7 @@ class SignIn:
             elif held is None or look.credential is None or held.version != look.credential.version:
                 return False
             await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
-            await sessions.proved(tx, session, now)
+            await sessions.proved(tx, session, now, second_factor.client_print(client))
             return True
 
         if not await t.db.transaction(fn):
@@ -312,52 +252,76 @@ class SignIn:
             raise refusals.NotSignedIn
         return SignedIn(session, await t.people.of(caller.account), token, session.ends_at)
 
-    # ------------------------------------------------------------ before the transaction
+    async def mint(
+        self, caller: Caller, form: Opaque | ApiToken, key: NewKey, client: Client,
+        perform: Callable[[Tx], Awaitable[Refusal | None]],
+    ) -> Minted:  # fmt: skip
+        """Make a key of the caller's account: a session of its own without an end (decision 17).
 
-    async def _draft(self, door: Door, owner: Account, now: Millis) -> _Draft:
-        t, account = self._t, owner.id
-        session, child, key = (new_id(t.clock, t.random) for _ in range(3))
-        token, token_hash = t.tokens.draw(door.token) if isinstance(door.token, Opaque) else ("", None)
-        child_token, child_hash = "", None
-        child_door = t.doors.get(door.child or "")
-        if child_door is not None and isinstance(child_door.token, Opaque):
-            child_token, child_hash = t.tokens.draw(child_door.token)
-        key_hash, key_sealed = b"", b""
-        if door.key is not None and await sessions.live_key(t.db, account, door.key.use, now) is None:
-            key_token, key_hash = t.tokens.draw(door.key)
-            key_sealed = sessions.seal_token(t.sealer, key, account, key_token)
-        return _Draft(
-            session=session, child=child, key=key, token=token, token_hash=token_hash, child_token=child_token,
-            child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed,
-            handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(),
-            mark=t.random.bytes(MARK_BYTES).hex(),
-            seed=t.random.bytes(SEED_BYTES),
-            key_id=t.keys().current(door.chain_use).id if door.refreshes else None,
-            way=await self._codes.way(door, owner),
+        :param form: the form of its token, which names the door's use it is presented for.
+        :param perform: what goes with it, in the transaction and before the key is there: it may refuse.
+
+        Returns the key with its token, which is kept nowhere. Raises NotForKeys, FreshProofRequired, NotSignedIn, what
+        `perform` refuses, Unavailable.
+        """
+        t, old, now = self._t, caller.session, self._t.clock.now()
+        if old.kind == "key":
+            raise refusals.NotForKeys
+        fresh = (await t.policy()).remembered
+        id, (token, token_hash) = new_id(t.clock, t.random), t.tokens.draw(form)
+        sealed = sessions.seal_token(t.sealer, id, old.account, token) if isinstance(form, ApiToken) else None
+        grant = Grant(
+            id=id, account=old.account, organization=old.organization, door=old.door, kind="key", parent=None,
+            token_use=form.use, token_hash=token_hash, sealed_token=sealed, created_at=now, idle=None, ends_at=None,
+            client=client, methods=old.methods, proved_at=now, seed=None, key_id=None, name=key.name, device=None,
+            hint=token[-HINT_LENGTH:], bypass=key.bypass,
         )  # fmt: skip
+
+        async def fn(tx: Tx) -> Session | Refusal:
+            live = await sessions.caller_by_id(tx, old.id, now)
+            if live is None or live.account.status != "active":
+                return refusals.NotSignedIn()
+            if now - live.session.proved_at > fresh:
+                return refusals.FreshProofRequired()
+            refused = await perform(tx)
+            if refused is not None:
+                return refused
+            session = await sessions.insert(tx, grant, second_factor.client_print(client))
+            await events.record(
+                tx, "signed_in", now, client=client, account=old.account, session=id, door=old.door,
+                proof=old.methods, policy="key",
+            )  # fmt: skip
+            return session
+
+        session = await t.db.transaction(fn)
+        if isinstance(session, Refusal):
+            raise session
+        return Minted(session, token)
 
     # ------------------------------------------------------------ the decision, in one transaction
 
-    async def _go_on(self, began: _Try, code: str | None) -> SignedIn | Pending | Refusal:
-        """Draw what is random and compare the code, decide inside one transaction, then shape the outcome."""
-        t, account, door, now = self._t, began.account.id, began.door, self._t.clock.now()
-        prepared = None
-        if code is not None:
-            prepared = await second_factor.prepare(
-                t.db, t.sealer, account, door=door, code=code, client=began.client, now=now
-            )
-        arrival = await self._notices.arrival(began.account, began.lane, began.client)
-        closing = None
-        if prepared is not None and prepared.step is None:
-            closing = await self._notices.codes_closing(began.lane, began.account, door.name)
-        began = replace(
-            began, now=now, code=prepared, draft=await self._draft(door, began.account, now), arrival=arrival,
-            closing=closing,
-        )  # fmt: skip
+    async def _go_on(self, began: Try, code: str | None) -> SignedIn | Pending | Refusal:
+        """Make ready, decide inside one transaction, then shape the outcome."""
+        began = await self._ready(replace(began, now=self._t.clock.now()), code)
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
         if isinstance(done, refusals.TooManyCodes):
-            t.tally.locked_out(f"{began.lane.scope}-codes", door.name, began.client, account)
-        return done if isinstance(done, Refusal) else self._outcome(began, done)
+            self._t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, began.account.id)
+        return done if isinstance(done, Refusal) else trying.outcome(self._t, began, done)
+
+    async def _ready(self, began: Try, code: str | None) -> Try:
+        """Draw what is random, compare the code, and write the letters that may have to go out."""
+        t, account, now = self._t, began.account, began.now
+        prepared = closing = None
+        if code is not None:
+            prepared = await second_factor.prepare(
+                t.db, t.sealer, account.id, door=began.door, code=code, client=began.client, now=now
+            )
+            if prepared.step is None:
+                closing = await self._notices.codes_closing(began.lane, account, began.door.name)
+        return replace(
+            began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
+            arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
+        )  # fmt: skip
 
     async def _by_directory(
         self, door: Door, said: Verdict, client: Client, code: str | None, wish: Wish
@@ -369,14 +333,14 @@ class SignIn:
                 break
             plan = await self._linked.plan(said.entry)
             known = None if plan.way == "new" else plan.account.id
-            began = _Try(
+            began = Try(
                 door=door, client=client, wish=wish, account=plan.account, version=BY_DIRECTORY, methods=SYSTEM,
                 lane=await lane_of(t.db, plan.subject, known, client, t.clock.now()), plan=plan,
             )  # fmt: skip
             outcome = await self._go_on(began, code)
         return outcome or refusals.WrongPassword()
 
-    async def _decide(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
+    async def _decide(self, tx: Tx, began: Try) -> Done | Paused | Refusal:
         """Judge again what may have changed, then status, admission and second factor, then grant (design 3)."""
         account = await accounts.by_id(tx, began.account.id)
         held = await credentials.find(tx, began.account.id, "password")
@@ -393,7 +357,7 @@ class SignIn:
             return refusals.WrongPassword() if began.attempt is None else refusals.NoSuchAttempt()
         return await self._admit(tx, replace(began, account=account))
 
-    async def _admit(self, tx: Tx, began: _Try) -> _Done | _Waiting | Refusal:
+    async def _admit(self, tx: Tx, began: Try) -> Done | Paused | Refusal:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
@@ -411,7 +375,7 @@ class SignIn:
             methods = f"{methods},{proof.method}"
         return await self._grant(tx, began, person, methods)
 
-    async def _pause(self, tx: Tx, began: _Try, person: Person, offers: tuple[str, ...]) -> _Waiting:
+    async def _pause(self, tx: Tx, began: Try, person: Person, offers: tuple[str, ...]) -> Paused:
         ends_at = began.now + ATTEMPT_LIFE
         if began.door.attempt != "repeat":
             wish = msgspec.json.encode(began.wish).decode()
@@ -426,10 +390,10 @@ class SignIn:
         )  # fmt: skip
         sent = mailed is not None and mailed.sent
         await self._note(tx, began, "second_factor_asked", mailed="yes" if sent else "no")
-        return _Waiting(person, offers, ends_at, mailed)
+        return Paused(person, offers, ends_at, mailed)
 
     async def _spend(
-        self, tx: Tx, began: _Try, person: Person, offers: tuple[str, ...]
+        self, tx: Tx, began: Try, person: Person, offers: tuple[str, ...]
     ) -> second_factor.Proof | Refusal:
         """Spend the code, or count it as wrong in its lane, its network and its attempt (table D)."""
         limits, account, door, way, now = self._t.limits, person.account, began.door, began.draft.way, began.now
@@ -458,7 +422,7 @@ class SignIn:
         mailed, void = await mailed_codes.missed(tx, account, door, way, now, most=limits.budgets.codes_per_attempt)
         return (refusals.CodeVoid if void else refusals.WrongCode)(person, offers, mailed)
 
-    async def _grant(self, tx: Tx, began: _Try, person: Person, methods: str) -> _Done:
+    async def _grant(self, tx: Tx, began: Try, person: Person, methods: str) -> Done:
         """Insert the session with all that goes with it. `_derive`, `_mint` and `derive` copy what was granted here."""
         door, draft, now, account = began.door, began.draft, began.now, person.account
         absolute = judgement.shorter(door.absolute, began.wish.life)
@@ -488,9 +452,9 @@ class SignIn:
             await counters.put_mark(tx, sha256(draft.mark.encode()).digest(), account.id, now)
         elif began.client.mark is not None and began.lane.scope == "mark":
             await counters.touch_mark(tx, began.client.mark, now)
-        return _Done(person, session, child, key, marked)
+        return Done(person, session, child, key, marked)
 
-    async def _derive(self, tx: Tx, began: _Try, parent: Grant, print_of_client: bytes) -> Session | None:
+    async def _derive(self, tx: Tx, began: Try, parent: Grant, print_of_client: bytes) -> Session | None:
         """Open the child session that the door asks for: it ends with its parent and proves no more (decision 20)."""
         door = self._t.doors.get(began.door.child or "")
         if door is None or began.draft.child_hash is None:
@@ -503,7 +467,7 @@ class SignIn:
         await self._note(tx, began, "signed_in", child.id, proof=parent.methods, policy="child")
         return child
 
-    async def _mint(self, tx: Tx, began: _Try, by: Grant, print_of_client: bytes) -> tuple[Id, bytes] | None:
+    async def _mint(self, tx: Tx, began: Try, by: Grant, print_of_client: bytes) -> tuple[Id, bytes] | None:
         """Return the account's key for a door that shows one with each sign-in, made at the first (decision 22)."""
         form, draft = began.door.key, began.draft
         if form is None:
@@ -519,36 +483,8 @@ class SignIn:
         await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")
         return grant.id, draft.key_sealed
 
-    async def _note(self, tx: Tx, began: _Try, kind: events.Kind, session: Id | None = None, **detail: str) -> None:
+    async def _note(self, tx: Tx, began: Try, kind: events.Kind, session: Id | None = None, **detail: str) -> None:
         await events.record(
             tx, kind, began.now, client=began.client, account=began.account.id, session=session,
             door=began.door.name, **detail,
         )  # fmt: skip
-
-    # ------------------------------------------------------------ after the commit
-
-    def _outcome(self, began: _Try, done: _Done | _Waiting | Refusal) -> SignedIn | Pending:
-        """Shape what was committed; raise what was refused."""
-        if isinstance(done, Refusal):
-            raise done
-        if isinstance(done, _Waiting):
-            token = attempt_token(self._t, began.door, began.draft.handle, done.person, done.ends_at)
-            return Pending(done.person, done.offers, token, done.ends_at, done.mailed)
-        return self._signed_in(began, done)
-
-    def _signed_in(self, began: _Try, done: _Done) -> SignedIn:
-        t, door, draft, session = self._t, began.door, began.draft, done.session
-        token, token_ends_at = client_token(t, door, session, done.person, draft.token)
-        child_door = t.doors.get(door.child or "")
-        child = None
-        if done.child is not None and child_door is not None:
-            child = SignedIn(done.child, done.person, draft.child_token, done.child.ends_at)
-        key = None
-        if done.key is not None:
-            key = sessions.unseal_token(t.sealer, done.key[0], session.account, done.key[1])
-        refresh = None
-        if draft.key_id is not None:
-            refresh = chain.derive(t.keys().by_id(door.chain_use, draft.key_id), session.id, 0, draft.seed)
-        return SignedIn(
-            session, done.person, token, token_ends_at, refresh, child, key, draft.mark if done.marked else None
-        )

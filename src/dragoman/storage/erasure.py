@@ -7,6 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from dragoman.model import Id, Millis
+from dragoman.storage import documents
 from dragoman.storage.engine import Reader, Statement, Tx
 
 PIECE = 200
@@ -61,4 +62,5 @@ async def account(tx: Tx, account: Id) -> bool:
     if await tx.run(_ACCOUNT, id=account) != 1:
         return False
     await tx.run(_COUNTERS, account=account)
+    await documents.drop_all(tx, account)
     return True

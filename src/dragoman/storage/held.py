@@ -105,8 +105,8 @@ SECTIONS: tuple[Section, ...] = (
     _section("recoveryCodes", "recovery_code", "used_at:time", "coalesce(used_at, 0), mac"),
     _paged(
         "sessions", "session",
-        """id:id kind door=dialect name parent:id created_at:time seen_at:time idle_until:time ends_at:time address
-           user_agent device methods proved_at:time ended_at:time ended_why""",
+        """id:id kind door=dialect name hint=lastCharacters bypass:flag parent:id created_at:time seen_at:time
+           idle_until:time ends_at:time address user_agent device methods proved_at:time ended_at:time ended_why""",
         _AFTER["session"],
     ),
     _section("knownNetworks", "known_network", "network last_at:time", "last_at, network"),
@@ -122,6 +122,7 @@ SECTIONS: tuple[Section, ...] = (
         "letters", "outbox",
         "kind channel created_at:time due_at:time expires_at:time tries dead_at:time", "created_at, id",
     ),
+    _section("documents", "document", "name body:json updated_at:time", "name", by="owner"),
     _section("settings", "setting", "name value:json updated_at:time", "name", by="changed_by"),
     _paged(
         "events", "event", "id=number at:time kind session:id door=dialect address detail:json count",
@@ -164,6 +165,8 @@ LEFT_OUT: Mapping[str, str] = {
     "outbox.sealed": "holds live links and codes",
     "outbox.lease": INNER,
     "outbox.fault": "what a mail server said to us",
+    "document.owner": OURS,
+    "document.version": INNER,
     "setting.changed_by": OURS,
     "session.account": OURS,
     "session.organization": "shown once",
@@ -175,6 +178,7 @@ LEFT_OUT: Mapping[str, str] = {
     "session.confirmed_generation": INNER,
     "session.rotated_at": "seen_at says when",
     "session.rotated_client": HASHED,
+    "session.proved_client": HASHED,
     "session.odd_retries": INNER,
     "session.key_id": INNER,
     "session.seed": PROVES,

@@ -259,8 +259,11 @@ session = _table(
     _text("user_agent"),
     _text("device", null=True),
     _text("name", null=True),
+    _text("hint", null=True),
+    _number("bypass", 0),
     _text("methods"),
     _number("proved_at"),
+    _bytes("proved_client", null=True),
     _number("generation", 0),
     _number("confirmed_generation", 0),
     _number("rotated_at", 0),
@@ -272,7 +275,10 @@ session = _table(
     _text("ended_why", null=True),
     kept=90 * DAY,
 )
-"""One signed-in client or key. Kept for 90 days after its end."""
+"""One signed-in client or key. Kept for 90 days after its end.
+
+Of a key, `hint` is the end of its token, and `bypass` says that it stands for the second factor, too.
+"""
 sa.Index("uq_session_token_use_token_hash", session.c.token_use, session.c.token_hash, unique=True)
 sa.Index("ix_session_account", session.c.account, session.c.ended_at)
 sa.Index("ix_session_parent", session.c.parent)
@@ -343,3 +349,17 @@ RETENTION["event"] = 400 * DAY
 sa.Index("ix_event_account", event.c.account, event.c.id)
 sa.Index("ix_event_at", event.c.at)
 sa.Index("ix_event_session", event.c.session)
+
+document = _table(
+    "document",
+    _bytes("owner", key=True),
+    _text("name", key=True),
+    _text("body"),
+    _number("version"),
+    _number("updated_at"),
+    kept=FOREVER,
+)
+"""What a dialect keeps whole, as JSON: of an account, of an organization, or of the installation (an empty owner).
+
+Kept as long as its owner. Each change raises `version`.
+"""

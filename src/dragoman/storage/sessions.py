@@ -13,9 +13,10 @@ from dragoman.storage.sealing import Sealer, where
 
 _COLUMNS = """
     s.id, s.account, s.organization, s.door, s.kind, s.parent, s.token_use, s.created_at, s.seen_at, s.idle_until,
-    s.ends_at, s.address, s.user_agent, s.methods, s.proved_at, s.generation, s.confirmed_generation
+    s.ends_at, s.address, s.user_agent, s.methods, s.proved_at, s.generation, s.confirmed_generation,
+    s.bypass, s.proved_client
 """
-_WIDTH = 17
+_WIDTH = 19
 _LIVE = (
     "s.ended_at is null and (s.ends_at is null or s.ends_at > :now) and (s.idle_until is null or s.idle_until > :now)"
 )
@@ -33,11 +34,11 @@ _CALLER_BY_TOKEN = Statement(
 )
 _INSERT = Statement(
     """insert into session(id, account, organization, door, kind, parent, token_use, token_hash, sealed_token,
-         created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, methods, proved_at,
-         rotated_at, rotated_client, key_id, seed)
+         created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, hint, bypass, methods,
+         proved_at, proved_client, rotated_at, rotated_client, key_id, seed)
        values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
-         :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :methods, :proved_at,
-         :now, :rotated_client, :key_id, :seed)""",
+         :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :hint, :bypass, :methods,
+         :proved_at, :client, :now, :client, :key_id, :seed)""",
     hot=True,
 )
 _END_BEYOND_CAP = Statement(
@@ -92,7 +93,7 @@ _CONFIRM = Statement(
        where id = :id and generation >= :generation and confirmed_generation < :generation""",
     hot=True,
 )
-_PROVED = Statement("update session set proved_at = :now where id = :id and ended_at is null")
+_PROVED = Statement("update session set proved_at = :now, proved_client = :client where id = :id and ended_at is null")
 _SEEN = Statement("update session set seen_at = :now where id = :id and seen_at < :now", hot=True)
 _ENDED_SINCE = Statement(
     """select id, ended_at from session where ended_at > :since and (ended_at < :at or (ended_at = :at and id < :id))
@@ -156,7 +157,7 @@ async def caller_by_token(db: Reader, use: str, token_hash: bytes, now: Millis) 
     return _caller(row) if row else None
 
 
-async def insert(tx: Tx, grant: Grant, rotated_client: bytes) -> Session:
+async def insert(tx: Tx, grant: Grant, print_of_client: bytes) -> Session:
     """Insert the session that a grant allows: the only INSERT into `session` (threat 1)."""
     now = grant.created_at
     idle_until = None if grant.idle is None else now + grant.idle
@@ -166,12 +167,13 @@ async def insert(tx: Tx, grant: Grant, rotated_client: bytes) -> Session:
         kind=grant.kind, parent=grant.parent, token_use=grant.token_use, token_hash=grant.token_hash,
         sealed_token=grant.sealed_token, now=now, idle=grant.idle, idle_until=idle_until, ends_at=grant.ends_at,
         address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
-        methods=grant.methods, proved_at=grant.proved_at, rotated_client=rotated_client, key_id=grant.key_id,
-        seed=grant.seed,
+        hint=grant.hint, bypass=int(grant.bypass), methods=grant.methods, proved_at=grant.proved_at,
+        client=print_of_client, key_id=grant.key_id, seed=grant.seed,
     )  # fmt: skip
     return Session(
         grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,
         idle_until, grant.ends_at, client.address, client.user_agent, grant.methods, grant.proved_at, 0, 0,
+        int(grant.bypass), print_of_client,
     )  # fmt: skip
 
 
@@ -232,9 +234,9 @@ async def confirm(tx: Tx, id: Id, generation: int) -> None:
     await tx.run(_CONFIRM, id=id, generation=generation)
 
 
-async def proved(tx: Tx, id: Id, now: Millis) -> None:
-    """Record that a credential was proved in the session just now (decision 25)."""
-    await tx.run(_PROVED, id=id, now=now)
+async def proved(tx: Tx, id: Id, now: Millis, print_of_client: bytes) -> None:
+    """Record that this client proved a credential in the session just now (decision 25)."""
+    await tx.run(_PROVED, id=id, now=now, client=print_of_client)
 
 
 async def seen(tx: Tx, id: Id, now: Millis) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dragoman.storage.engine import Engine, Statement
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision under storage/migrations/versions; a test holds it against Alembic's."""
 
 _VERSION = Statement("select version_num from alembic_version")

@@ -9,7 +9,8 @@ from dragoman.cli.doctor.finding import Finding
 
 if TYPE_CHECKING:
     from dragoman.core import Core
-    from dragoman.settings import Directory, Settings
+    from dragoman.sections import Directory
+    from dragoman.settings import Settings
 
 
 def of_directory(settings: Settings, *, online: bool) -> list[Finding]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from dragoman.cli.doctor.finding import Finding
 
 if TYPE_CHECKING:
-    from dragoman.settings import Mail, Settings
+    from dragoman.sections import Mail
+    from dragoman.settings import Settings
 
 PATIENCE = 3.0
 """Seconds for connecting and the greeting together."""

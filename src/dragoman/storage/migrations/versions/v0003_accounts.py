@@ -1,0 +1,33 @@
+"""What dialects keep of accounts and organizations; what keys are known by; who proved a session fresh."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add columns to sessions, then the tables, one call each."""
+    op.add_column("session", sa.Column("hint", sa.Text(), nullable=True))
+    op.add_column("session", sa.Column("bypass", NUMBER, server_default="0", nullable=False))
+    op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
+    _document()
+
+
+def _document() -> None:
+    op.create_table(
+        "document",
+        sa.Column("owner", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("version", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("updated_at", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("owner", "name", name=op.f("pk_document")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
