@@ -343,7 +343,12 @@ def _usable(url: str) -> bool:
     parts = urlsplit(url)
     here = parts.hostname in ("localhost", "127.0.0.1", "::1")
     plain = not parts.query and not parts.fragment and "@" not in parts.netloc
-    return bool(parts.hostname) and _has_port(parts) and plain and (parts.scheme == "https" or (parts.scheme == "http" and here))
+    return (
+        bool(parts.hostname)
+        and _has_port(parts)
+        and plain
+        and (parts.scheme == "https" or (parts.scheme == "http" and here))
+    )
 
 
 def _has_port(parts: SplitResult) -> bool:

@@ -41,8 +41,8 @@ Kind = Literal[
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 HARMLESS = frozenset(
     (
-        "budget", "by", "factor", "number", "policy", "proof", "provider", "purpose", "reason", "role", "sent", "status", "use",
-        "was", "what", "why",
+        "budget", "by", "factor", "number", "policy", "proof", "provider", "purpose", "reason", "role", "sent",
+        "status", "use", "was", "what", "why",
     )
 )  # fmt: skip
 """Details whose values are words of ours or ids. Of the details of an erased account's lines nothing else is left."""

@@ -269,7 +269,7 @@ class ProviderLinks:
         return None
 
     async def _take_from(self, tx: Tx, held: Held, now: Millis) -> None:
-        """Take an address from an account that merely claims it: a provider has proved it for somebody (decision 15)."""
+        """Take an address from an account that merely claims it: a provider proved whose it is (decision 15)."""
         await stored.remove(tx, held.account, "email", held.folded)
         await events.record(tx, "account_changed", now, account=held.account, what="claimed_address_yielded")
 

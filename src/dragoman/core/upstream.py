@@ -18,8 +18,8 @@ from dragoman.core.doors import Door
 from dragoman.core.id_tokens import BadIdToken, Demand, IdToken, UnknownKey
 from dragoman.core.limits import lane_of
 from dragoman.core.ports import IdentityProvider, ProviderBusy, ProviderUnreachable, TokenRefused, Whose
-from dragoman.core.provider_links import Plan, Provider, ProviderLinks, Vouched
 from dragoman.core.proofs import Proof
+from dragoman.core.provider_links import Plan, Provider, ProviderLinks, Vouched
 from dragoman.core.refusals import Refusal
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools

@@ -26,7 +26,8 @@ _SPEND = Statement(
     "insert into spent_token(hash, ends_at) values (:hash, :ends_at) on conflict (hash) do nothing", hot=True
 )
 _SWEEP = Statement(
-    "delete from spent_token where hash in (select hash from spent_token where ends_at < :before order by ends_at limit 200)"
+    """delete from spent_token where hash in
+         (select hash from spent_token where ends_at < :before order by ends_at limit 200)"""
 )
 
 

@@ -34,6 +34,9 @@ _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
 """What a token that is no good is called at `POST /user/reset-password`."""
 
+PROVIDER_NOT_OFFERED = No(400, "PROVIDER_NOT_AVAILABLE", "This server does not sign in with this provider")
+"""What a provider that is not configured is called below `/auth`."""
+
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
 REFUSALS: Mapping[type[Refusal], No] = {
@@ -52,7 +55,9 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.CodeVoid: No(401, "INVALID_MFA_CODE", "The code is not right; sign in again for another"),
     refusals.TooManyCodes: No(429, "RATE_LIMITED", "Too many wrong codes; try again later"),
     refusals.NoSuchAttempt: No(401, "NO_AUTH_USER", "The sign-in has run out; sign in again"),
-    refusals.ProviderRefused: No(401, "INVALID_PROVIDER_TOKEN", "The provider's token is not valid; sign in there again"),
+    refusals.ProviderRefused: No(
+        401, "INVALID_PROVIDER_TOKEN", "The provider's token is not valid; sign in there again"
+    ),
     refusals.NotLinked: No(401, "USER_NOT_FOUND", "No account here belongs to this identity"),
     refusals.LinkRequired: No(403, "PROVIDER_LINK_REQUIRED", "Sign in another way and link the provider there"),
     refusals.NotSignedIn: No(401, "NO_AUTH_USER", "Not signed in"),
@@ -114,6 +119,8 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
     no = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.BadTicket) and call.operation is not None:
         return answer(INVALID_RESET if call.operation.path == RESET else no)
+    if isinstance(refusal, refusals.NotOffered) and call.operation is not None:
+        return answer(PROVIDER_NOT_OFFERED if call.operation.path.startswith("/auth/") else no)
     if isinstance(refusal, refusals.WeakPassword):
         return answer(no, _WEAK[refusal.reason])
     if isinstance(refusal, Waiting):
