@@ -56,7 +56,7 @@ class AuthState(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Provided(wire.LoggedIn, frozen=True, rename="camel", kw_only=True):
-    """A sign-in with an outside provider: a login's answer, with what the documented pages and the client's type want."""
+    """A sign-in with an outside provider: a login's answer, with what pages and client want beside it."""
 
     token: str | UnsetType = UNSET
     """The provider's own, as it came, where a token came; the platform's access token where a code came."""
