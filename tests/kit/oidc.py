@@ -56,7 +56,9 @@ class OidcPeer:
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": KID, "use": "sig", "alg": "RS256"}))
-    ec: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": EC_KID, "use": "sig", "alg": "ES256"}))
+    ec: ECKey = field(
+        default_factory=lambda: ECKey.generate_key("P-256", {"kid": EC_KID, "use": "sig", "alg": "ES256"})
+    )
 
     @property
     def issuer(self) -> str:
