@@ -219,6 +219,9 @@ async def test_info_of_others_is_as_much_as_the_permission_says(house: House) ->
             "bob", [{"address": "bob@example.com", "verified": False}], True, ["user"]
         )  # fmt: skip
         assert "lastLogin" in user
+    assert (await get(house, "users.info", ada, email="Bob@example.com")).json()["user"]["username"] == "bob"
+    for email in ("ada@example.com", "nobody@example.com"):
+        assert (await get(house, "users.info", bob, email=email)).json() == MISSING
     user = (await get(house, "users.info", bob, username="ada")).json()["user"]
     assert user == {"_id": ada["X-User-Id"], "name": "Ada Example", "username": "ada", "status": "offline"}
     assert "emails" in (await get(house, "users.info", bob, username="bob")).json()["user"]

@@ -26,11 +26,24 @@ class Who(Struct, rename="camel"):
     """Another name of `username`."""
 
 
+class Asked(Who, rename="camel"):
+    """About whom something is asked."""
+
+    email: Text | UnsetType = UNSET
+
+
 class Doomed(Who, rename="camel"):
     """Whom to delete."""
 
     confirm_relinquish: bool = False
     """That rooms without another owner may go: there are none here."""
+
+
+class SignOut(Struct, rename="camel"):
+    """Whose sessions are to end."""
+
+    user_id: Text | UnsetType = UNSET
+    """Oneself where nobody is named."""
 
 
 class Several(Struct):
