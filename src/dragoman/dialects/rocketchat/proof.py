@@ -67,9 +67,8 @@ async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | 
     except (refusals.AccountLocked, refusals.NetworkBlocked, refusals.TooManyCodes, refusals.CodeVoid):
         return errors.in_call("totp-max-attempts", _why(method, person))
     except refusals.WrongCode as no:
-        return errors.in_call(
-            "totp-invalid", replace(errors.second_factor(no.offers, person, no.mailed), method=method)
-        )
+        told = errors.second_factor(no.offers, person, no.mailed)
+        return errors.in_call("totp-invalid", replace(told, method=method))
     except refusals.WrongPassword:
         return errors.in_call("totp-invalid", _why(method, person))
 
