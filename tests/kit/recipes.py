@@ -185,11 +185,47 @@ def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **
     return Recipe("rocketchat", method, path, **{"form": "", "proves": "session", **more}, send=send)
 
 
+def _new_user(guest: Guest) -> dict[str, Any]:
+    name = f"new-{guest.username}-{len(guest.held)}-{guest.house.clock.now()}"
+    return {"email": f"{name}@example.com", "name": "New User", "username": name[:60], "password": NEW_PASSWORD}
+
+
+def _upon(name: str, make: Callable[[str], dict[str, Any]]) -> Recipe:
+    """An administrator's act on somebody made for it; `make` gives the body for his id."""
+    path = f"/api/v1/{name}"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await guest.house.add(username=f"upon-{name[6:]}-{guest.username}")
+        return await guest.call("POST", path, headers=_rc(guest), json=make(target.aliases["rocketchat"]))
+
+    return Recipe("rocketchat", "POST", path, "upon another", "session", send, administrator=True)
+
+
 _PERMISSIONS = {"permissions": [{"_id": "logout-other-user", "roles": ["admin"]}]}
 ROCKETCHAT_ACCOUNTS = (
     _chatted("GET", "/api/v1/permissions.listAll", lambda _: {}),
     _chatted("POST", "/api/v1/permissions.update", lambda _: {"json": _PERMISSIONS}, administrator=True),
-)
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": _new_user(g)}, administrator=True),
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": {**_new_user(g), "roles": ["bot"], "active": False}},
+             form="bot", administrator=True),
+    _chatted("GET", "/api/v1/users.info", lambda g: {"params": {"username": g.username}}),
+    _upon("users.update", lambda id: {"userId": id, "data": {"name": "New Name"}}),
+    _upon("users.setActiveStatus", lambda id: {"userId": id, "activeStatus": False}),
+    _upon("users.delete", lambda id: {"userId": id}),
+    _upon("users.logout", lambda id: {"userId": id}),
+    _chatted("POST", "/api/v1/users.logout", lambda _: {"json": {}}, form="oneself"),
+    _chatted("POST", "/api/v1/users.logoutOtherClients", lambda _: {}),
+    _chatted("POST", "/api/v1/users.removeOtherTokens", lambda _: {}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda _: {"json": {"data": {"name": "New Name"}}}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda g: {"json": {"data": {
+        "currentPassword": _digest(g)["digest"], "newPassword": NEW_PASSWORD}}}, form="password", proves="confirm"),
+    _chatted("POST", "/api/v1/users.deleteOwnAccount", lambda g: {"json": {"password": _digest(g)["digest"]}},
+             proves="confirm"),
+    _chatted("GET", "/api/v1/users.checkUsernameAvailability", lambda g: {"params": {"username": g.username}}),
+    _chatted("GET", "/api/v1/users.getAvatarSuggestion", lambda _: {}),
+    _chatted("GET", "/api/v1/users.getPresence", lambda _: {}),
+    _chatted("GET", "/api/v1/users.presence", lambda g: {"params": {"ids": g.held.get("rc_user", "")}}),
+)  # fmt: skip
 
 
 def _proved(path: str, **more: Any) -> Recipe:

@@ -170,7 +170,10 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
     },
     "closed": {"rocketchat": (400, "TOTP Maximun Failed Attempts Reached [totp-max-attempts]")},
     "wrong proof": {"rocketchat": (400, "TOTP Invalid [totp-invalid]")},
-    "wrong old": {"probe": (403, "permission denied: wrong old password")},
+    "wrong old": {
+        "probe": (403, "permission denied: wrong old password"),
+        "rocketchat": (400, "Invalid password [error-invalid-password]"),
+    },
 }
 """The documented answers, by reason and dialect. The contract decides these, not our own tables."""
 
@@ -185,8 +188,10 @@ REASONS: dict[str, dict[Proves, str]] = {
     "deactivated": _NOT_ACTIVE,
     "deleted": _NOT_ACTIVE,
     "invited": _NOT_ACTIVE,
-    "another organization": {"password": "not admitted", "code": "not admitted", "session": "no session",
-                             "proof": "no session", "ticket": "not admitted"},
+    "another organization": {
+        "password": "not admitted", "code": "not admitted", "session": "no session", "confirm": "no session",
+        "proof": "no session", "ticket": "not admitted",
+    },
     "second factor enrolled": {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
         "confirm": "no session", "proof": "no session", "ticket": "code wanted",

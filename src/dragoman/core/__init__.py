@@ -10,6 +10,7 @@ from typing import Any
 
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
+from dragoman.core.administration import Administration
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
@@ -86,6 +87,7 @@ class Core:
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.documents = Documents(self._tools)
+        self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
         self._surveyed_at = 0
 

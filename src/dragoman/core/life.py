@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from dragoman.core import events, export, refusals
@@ -17,7 +17,10 @@ from dragoman.storage.engine import Tx
 
 TOP_RANK = 255
 
-By = Literal["owner", "operator"]
+By = str
+"""Who acts: `owner`, `operator`, or the id of the account that acts on another, in hex."""
+Judge = Callable[[Tx, Account], Awaitable[Refusal | None]]
+"""Tells in the transaction of an act whether it may still be done to the account as it is then."""
 Ending = Literal["deactivated", "suspended", "deleted"]
 _NOTICES: Mapping[str, str] = {"deactivated": "account_deactivated", "deleted": "account_deleted"}
 
@@ -27,7 +30,7 @@ class Life:
 
     Whatever is not active has no session, key, attempt, code, nor a ticket or waiting letter that would let somebody in
     (table C). Raised by all of it where they apply: NotFound, and LastAdministrator where nobody could administer
-    the installation afterwards, which is decided in the transaction of the act.
+    the installation afterwards, which is decided in the transaction of the act; and what a `judge` refuses.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -36,43 +39,59 @@ class Life:
 
     # ------------------------------------------------------------ status
 
-    async def deactivate(self, account: Account, *, by: By = "operator", client: Client | None = None) -> None:
+    async def deactivate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let an account rest until an operator activates it; its owner is told.
 
         Its owner's act as well: the caller has seen a fresh proof then (decision 25), and `client` is who asked.
         Raises NotActive for a deleted account.
         """
-        await self._end(account, "deactivated", by, client)
+        await self._end(account, "deactivated", by, client, judge)
 
-    async def suspend(self, account: Account) -> None:
-        """Bar an account: an operator's act. Raises NotActive for a deleted account."""
-        await self._end(account, "suspended", "operator", None)
+    async def suspend(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
+        """Bar an account: the act of an operator, or of whoever manages it. Raises NotActive for a deleted account."""
+        await self._end(account, "suspended", by, client, judge)
 
-    async def activate(self, account: Account) -> None:
+    async def activate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let a deactivated, suspended or invited account sign in again, with the password and factors it has.
 
         Raises NotActive for a deleted account, which `restore` brings back.
         """
-        await self.set_status(account, "active")
+        await self._set_status(account, "active", by, client, judge)
 
-    async def delete(self, account: Account, *, by: By = "operator", client: Client | None = None) -> None:
+    async def delete(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Delete an account for 30 days, in which its identifiers stay reserved; then it is erased. Its owner is told.
 
         Deleting a deleted one changes nothing: its 30 days run on.
         """
-        await self._end(account, "deleted", by, client)
+        await self._end(account, "deleted", by, client, judge)
 
     async def set_status(self, account: Account, status: Status) -> None:
         """Give an account a status: what an operator does. Raises NotActive for a deleted account."""
         if status in ("deactivated", "suspended", "deleted"):
             await self._end(account, status, "operator", None)
             return
+        await self._set_status(account, status, "operator", None)
+
+    async def _set_status(
+        self, account: Account, status: Status, by: By, client: Client | None, judge: Judge | None = None
+    ) -> None:
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> Refusal | None:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             if found.status == "deleted":
                 return refusals.NotActive("deleted")
             if status != "active" and await self._is_last(tx, found):
@@ -80,7 +99,7 @@ class Life:
             await accounts.set_status(tx, found.id, status, now)
             if status != "active":
                 await _end_everything(tx, found.id, status, now)
-            await _note(tx, found.id, status, now, was=found.status)
+            await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
             return None
 
         _raise(await self._t.db.transaction(fn))
@@ -111,7 +130,9 @@ class Life:
             raise outcome
         return outcome
 
-    async def _end(self, account: Account, status: Ending, by: By, client: Client | None) -> None:
+    async def _end(
+        self, account: Account, status: Ending, by: By, client: Client | None, judge: Judge | None = None
+    ) -> None:
         """Take an account out of use and tell its owner."""
         notice = await self._notice(account, status)
         now = self._t.clock.now()
@@ -120,6 +141,9 @@ class Life:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             if found.status == "deleted":
                 return None if status == "deleted" else refusals.NotActive("deleted")
             if await self._is_last(tx, found):

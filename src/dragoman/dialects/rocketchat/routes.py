@@ -9,6 +9,7 @@ from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import (
+    accounts,
     entrance,
     errors,
     factors,
@@ -179,6 +180,7 @@ OPERATIONS = (
     change_setting,
     *mailed.OPERATIONS,
     *permissions.OPERATIONS,
+    *accounts.OPERATIONS,
     *factors.OPERATIONS,
     *method_call.OPERATIONS,
 )
