@@ -95,10 +95,6 @@ class Accounts:
         """Return the account another system knows by this name. Raises NotFound."""
         return _found(await accounts.by_alias(self._t.db, system, value) if identifiers.storable(value) else None)
 
-    async def by_username(self, text: str) -> Account:
-        """Return the account of this username. Raises NotFound."""
-        return _found(await self._by_kind("username", text))
-
     async def named(self, text: str) -> Account:
         """Return the account an operator means: any identifier, alias or id, or `kind:value` to be exact.
 
