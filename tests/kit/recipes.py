@@ -24,7 +24,7 @@ from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
-from kit.house import PASSWORD, House, Totp
+from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
@@ -106,6 +106,8 @@ class Recipe:
     """Whether the guest has to be one."""
     offers: int = 200
     """What valid input is answered: another status where this server has nothing of the kind to offer."""
+    verified: bool = False
+    """Whether an account that was never verified is refused."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -165,6 +167,36 @@ def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes:
 
 async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
+
+
+_TOKEN = "PersonalAccessToken"
+
+
+def _personal_token(act: str) -> Recipe:
+    """Make a personal access token; then, unless that is all, do something with it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        made: httpx2.Response | None = None
+        for each in ("generate", act):
+            if made is None or act != "generate":
+                body = {"tokenName": "ci"}
+                made = await guest.call("POST", f"/api/v1/users.{each}{_TOKEN}", headers=_rc(guest), json=body)
+        assert made is not None
+        return made
+
+    makes = {"generate": 1, "regenerate": 2}.get(act, 1)
+    return Recipe("rocketchat", "POST", f"/api/v1/users.{act}{_TOKEN}", "", "session", send, makes, full_only=True)
+
+
+async def _create_token(guest: Guest) -> httpx2.Response:
+    body = {"username": guest.username, "secret": CREATE_TOKENS_SECRET}
+    return await guest.call("POST", "/api/v1/users.createToken", headers=_rc(guest), json=body)
+
+
+_CREATE_TOKEN = Recipe(
+    "rocketchat", "POST", "/api/v1/users.createToken", "", "session", _create_token, 1, full_only=True,
+    administrator=True,
+)  # fmt: skip
 
 
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
@@ -305,6 +337,11 @@ ROCKETCHAT = (
     _challenge("verifyChallenge", "code", makes=1),
     _challenge("sendEmailCode", "nothing", offers=400),
     Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, offers=400),
+    _CREATE_TOKEN,
+    _personal_token("generate"),
+    _personal_token("regenerate"),
+    _personal_token("remove"),
+    _chat("GET", f"/api/v1/users.get{_TOKEN}s"),
 )
 
 
@@ -417,7 +454,60 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
+    """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await _colleague(guest, fate) if administrator else guest.person
+        sent = path.replace("{user_id}", str(uuid.UUID(bytes=target.account.id)))
+        more = {} if body is None else {"json": body(guest)}
+        return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
+
+    writes = method != "GET"
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+
+
+async def _colleague(guest: Guest, fate: str) -> Person:
+    core, new = guest.house.core, NewAccount(email=f"colleague-of-{guest.email}", verified=fate != "invited")
+    if fate == "invited":
+        new = msgspec.structs.replace(new, status="invited")
+    person = await core.accounts.add(new, None)
+    if fate == "deleted":
+        await core.life.delete(person.account)
+    return person
+
+
+_MEMBER = "/organization/users/{user_id}"
+
+ORGANIZATION = (
+    _fb_on("GET", "/user/{user_id}"),
+    _fb_on("PUT", "/user/{user_id}", body=lambda g: {"name": "Another", "password": NEW_PASSWORD}),
+    _fb_on("PUT", "/user/{user_id}/role", body=lambda g: {"orgRole": 0}),
+    _fb_on("POST", "/user/deactivate"),
+    _fb_on("GET", "/organization/users", administrator=True),
+    _fb_on(
+        "POST", "/organization/users", administrator=True,
+        body=lambda g: {"email": f"new-{g.email}", "firstName": "New", "lastName": "Example", "orgRole": 1},
+    ),
+    _fb_on("GET", _MEMBER, administrator=True),
+    _fb_on("PUT", _MEMBER, administrator=True, body=lambda g: {"lastName": "Another", "orgRole": 2}),
+    _fb_on("DELETE", _MEMBER, administrator=True),
+    _fb_on("POST", f"{_MEMBER}/activate", administrator=True, fate="deleted"),
+    _fb_on("POST", f"{_MEMBER}/resend-invitation", administrator=True, fate="invited"),
+    *(
+        _fb_on(method, path, administrator=administrator, body=body)
+        for path, administrator in (("/settings/user", False), ("/settings/organization", True))
+        for method, body in (
+            ("GET", None),
+            ("POST", lambda g: {"settings": {"theme": "dark", "of": g.username}}),
+            ("PUT", lambda g: {"theme": "light", "of": {"whom": g.username}}),
+            ("DELETE", lambda g: {"keys": ["theme", "of.whom"]}),
+        )
+    ),
+)  # fmt: skip
+
 FLASHBACK = (
+    *ORGANIZATION,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),

@@ -9,13 +9,15 @@ from functools import partial
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import events, identifiers, newcomers, ports, refusals
+from dragoman.core import events, identifiers, judgement, newcomers, ports, refusals
 from dragoman.core.credentials import hashes, policy
 from dragoman.core.life import Judge
 from dragoman.core.linked import Linked
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.organizations import OWNER_RANK
 from dragoman.core.passwords import hashed
 from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -35,7 +37,6 @@ from dragoman.model import (
 from dragoman.storage import accounts, attempts, counters, credentials, sessions, tickets
 from dragoman.storage.engine import ConstraintViolated, Tx
 
-OWNER_RANK = 255
 DEFAULT_NAME = "Default"
 NAME_LENGTH = 255
 INITIAL_FOR: Millis = 7 * 24 * 60 * 60_000
@@ -56,6 +57,8 @@ class NewAccount(Struct, frozen=True):
     root: bool = False
     verified: bool = False
     """The address counts as verified; else an operator's word makes it vouched."""
+    claimed: bool = False
+    """Nobody of the installation answers for the address: it carries no right until it is proved (decision 15)."""
     organization: Id | None = None
     """None: the default organization (decision 10)."""
     rank: int | None = None
@@ -156,7 +159,7 @@ class Accounts:
 
     async def add(
         self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False,
-        judge: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: Caller | None = None,
+        mixed: bool = False, judge: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: Caller | None = None,
         client: Client | None = None,
     ) -> Person:  # fmt: skip
         """Add an account with its identifiers, aliases and password.
@@ -164,6 +167,7 @@ class Accounts:
         A missing username is made from the address or the name. `initial` lets the password live for 7 days only
         (threat 16).
 
+        :param mixed: as `Door.mixed_password`.
         :param judge: tells in the transaction whether the account may be added.
         :param by: who adds it over a wire, and `client` from where, for the audit trail.
 
@@ -171,8 +175,8 @@ class Accounts:
         exist, and what `judge` refuses.
         """
         names = self._identifiers(new)
-        if password is not None and not allow_weak:
-            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
+        if password is not None and not (allow_weak or (await self._t.policy()).test):
+            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)), mixed=mixed)
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await hashed(self._t, id, password) if password is not None else None
@@ -198,7 +202,7 @@ class Accounts:
         raise refusals.IdentifierTaken(taken or "username")
 
     def _identifiers(self, new: NewAccount) -> list[Identifier]:
-        state: AddressState = "verified" if new.verified else "vouched"
+        state: AddressState = "verified" if new.verified else "claimed" if new.claimed else "vouched"
         names = []
         if new.email is not None:
             names.append(Identifier("email", identifiers.check("email", new.email), state, True))
@@ -344,14 +348,40 @@ class Accounts:
         Raises NotOffered where a directory knows the password; WrongPassword and what `SignIn.confirm` raises; then
         SamePassword, WeakPassword.
         """
-        t, account = self._t, caller.account
-        await self._linked.refuse_own_password(account.id)
+        await self._linked.refuse_own_password(caller.account.id)
         await self._signin.confirm(caller, old, client)
         if new.hexdigest.reveal() == old.hexdigest.reveal():
             raise refusals.SamePassword
+        await self._replace_own(caller, new, client, end_others=end_others)
+
+    async def set_own_password(
+        self, caller: Caller, new: Password, client: Client, *, old: Password | None = None
+    ) -> None:
+        """Change the caller's own password; the old one is checked where it came along, else a fresh proof stands for
+        it (decision 25). This client stays, the others end, keys stay (table C).
+
+        Raises NoPasswordSet for an account that signs in another way; FreshProofRequired without the old one; else what
+        `change_password` raises.
+        """
+        account = caller.account
+        if not (await self.person(account)).has_password:
+            raise refusals.NoPasswordSet
+        if old is not None:
+            await self.change_password(caller, old, new, client)
+            return
+        await self._linked.refuse_own_password(account.id)
+        remembered = (await self._t.policy()).remembered
+        if not judgement.is_fresh(caller.session, client_print(client), self._t.clock.now(), remembered):
+            raise refusals.FreshProofRequired
+        await self._replace_own(caller, new, client, end_others=True)
+
+    async def _replace_own(self, caller: Caller, new: Password, client: Client, *, end_others: bool) -> None:
+        """Put a password in the place of one that was proved, unless it was replaced meanwhile: then WrongPassword."""
+        t, account = self._t, caller.account
         person = await self.person(account)
         names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
-        policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
+        if not (await t.policy()).test:
+            policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
         sealed = await hashed(self._t, account.id, new)
         notice = await self._notices.draft("password_changed", person, address=client.address)
@@ -390,7 +420,7 @@ class Accounts:
         if self._t.directory.rules.fallback == "never":
             await self._linked.refuse_own_password(account.id)
         person = await self.person(account)
-        if not allow_weak:
+        if not (allow_weak or (await self._t.policy()).test):
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
         sealed, notice = await hashed(self._t, account.id, password), await self._notices.draft("password_set", person)

@@ -368,7 +368,7 @@ class SignIn:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor:
+        if person.has_second_factor and began.door.asks_factors:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.flashback import mailed
+from dragoman.dialects.flashback import mailed, organization, people, settings
 from dragoman.dialects.flashback.errors import dress, refuse
 from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
+from dragoman.dialects.flashback.wire_organization import ChangeFailure, ListFailure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
 __all__ = ["DIALECT", "DOOR", "Config", "dialect"]
@@ -33,14 +34,20 @@ def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
             "/links",
         ),
         door=DOOR,
-        operations=(*OPERATIONS, *mailed.OPERATIONS),
+        operations=(
+            *OPERATIONS,
+            *mailed.OPERATIONS,
+            *people.OPERATIONS,
+            *organization.OPERATIONS,
+            *settings.OPERATIONS,
+        ),
         refuse=refuse,
         fault=dress,
         authenticate=authenticate,
         body=BodyRules(empty_is_object=True),
         cors=Cors(credentials=True),
         tidy_path=single_leading_slash,
-        error_class=Failure,
+        error_class=Failure | ListFailure | ChangeFailure,
         security={"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         security_needs=(("bearer",),),
         example=EXAMPLE,

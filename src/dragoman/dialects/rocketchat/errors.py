@@ -150,6 +150,9 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.ChainStolen: UNAUTHORIZED,
     refusals.FreshProofRequired: _PROOF_WANTED,
     refusals.NotForKeys: _FORBIDDEN,
+    refusals.KeyTaken: failure(400, "A token with this name already exists", "error-token-already-exists"),
+    refusals.NoSuchKey: failure(400, "Token does not exist", "error-token-does-not-exists"),
+    refusals.TooManyKeys: failure(400, "There are too many tokens; remove one first", "error-too-many-tokens"),
     refusals.VerificationRequired: _FORBIDDEN,
     refusals.NotFound: _NOT_FOUND,
     refusals.NotAllowed: _not_allowed,
@@ -167,6 +170,10 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
+    refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.DocumentRefused: failure(400, "The document is too large", "error-invalid-params"),
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
 }
@@ -180,6 +187,15 @@ def _misfit(fault: Fault, call: Call) -> Answer:
     return failure(400, str(fault).replace("; ", "\n "), "error-invalid-params" if in_query else "invalid-params")
 
 
+def _too_many_requests(fault: faults.TooManyRequests, _: Call) -> Answer:
+    """Dress a call beyond its rate. The code stands in the text alone (contract section 1.1)."""
+    return failure(
+        429,
+        f"Error, too many requests. Please slow down. You must wait {fault.seconds} seconds before trying this endpoint"
+        " again. [error-too-many-requests]",
+    )
+
+
 FAULTS: Mapping[type[Fault], Dressed] = {
     faults.NotJson: _misfit,
     faults.NotAnObject: _misfit,
@@ -190,6 +206,7 @@ FAULTS: Mapping[type[Fault], Dressed] = {
     faults.HeadersTooLarge: failure(431, "Request header fields too large"),
     faults.NoSuchPath: failure(404, "Resource not found"),
     faults.NoSuchMethod: failure(405, "Method not allowed"),
+    faults.TooManyRequests: _too_many_requests,
     faults.Unexpected: failure(500, "Internal server error"),
 }
 

@@ -10,9 +10,8 @@ from msgspec import UNSET, Struct
 
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
-from dragoman.dialects.rocketchat import entrance, errors, forms
-from dragoman.dialects.rocketchat.ddp import factors, messages
-from dragoman.dialects.rocketchat.ddp.limits import Windows, rules
+from dragoman.dialects.rocketchat import entrance, errors, forms, memory
+from dragoman.dialects.rocketchat.ddp import factors, limits, messages
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token, parameter
 from dragoman.dialects.rocketchat.proof import Given, proof_of
 from dragoman.dialects.rocketchat.wire import ALIAS, Digest, Login
@@ -92,12 +91,13 @@ class Visit:
         return {} if result is None else {"result": result}
 
     def _count(self, method: str) -> None:
-        windows, client = self.call.dialect.memory, self.call.client
-        if isinstance(windows, Windows):
-            asked = rules(method, address=client.network, user=self.user, connection=self.connection)
-            wait = windows.count(self.call.core.clock.monotonic(), asked)
-            if wait:
-                raise NotDone(messages.too_many(wait))
+        now, client = self.call.core.clock.monotonic(), self.call.client
+        wait = limits.wait(
+            memory.of(self.call).methods, now, method, address=client.network, user=self.user,
+            connection=self.connection,
+        )  # fmt: skip
+        if wait:
+            raise NotDone(messages.too_many(wait))
 
 
 class _Again(Struct, rename="camel"):
@@ -134,8 +134,8 @@ def _again(params: list[Any]) -> _Again | None:
         return None
 
 
-def _token(held: SignedIn, kind: str | None = None) -> Token:
-    ends_at = held.session.ends_at or held.session.seen_at + _NO_END
+def _token(visit: Visit, held: SignedIn, kind: str | None = None) -> Token:
+    ends_at = held.session.ends_at or visit.call.core.clock.now() + _NO_END
     return Token(held.person.aliases[ALIAS], held.token, Date(ends_at), UNSET if kind is None else kind)
 
 
@@ -144,7 +144,7 @@ async def _arrived(visit: Visit, outcome: SignedIn | Pending, kind: str) -> Toke
     if isinstance(outcome, Pending):
         raise NotDone(messages.of_answer(errors.code_wanted(outcome)))
     await visit.hold(outcome)
-    return _token(outcome, kind)
+    return _token(visit, outcome, kind)
 
 
 async def login(visit: Visit, params: list[Any]) -> Token:
@@ -175,7 +175,7 @@ async def get_new_token(visit: Visit, _: list[Any]) -> Token:
     """Give another token with the end of the old one, and be signed in with it from now on."""
     held = await visit.call.core.signin.derive(await visit.client(), visit.call.client)
     await visit.hold(held)
-    return _token(held)
+    return _token(visit, held)
 
 
 async def remove_other_tokens(visit: Visit, _: list[Any]) -> None:
@@ -188,7 +188,7 @@ async def logout_other_clients(visit: Visit, params: list[Any]) -> Token | None:
     await remove_other_tokens(visit, params)
     if visit.held is None:
         return None
-    return msgspec.structs.replace(_token(visit.held), id=UNSET)
+    return msgspec.structs.replace(_token(visit, visit.held), id=UNSET)
 
 
 async def register_user(visit: Visit, _: list[Any]) -> None:
