@@ -60,7 +60,7 @@ async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | 
     once more and once more, is answered by what no client repeats (contract section 7.4).
     """
     if given is None:
-        now = round(call.core.clock.monotonic() * 1000)
+        now = call.core.clock.now()
         counted = memory.of(call).asked.count(now, caller.session.id, _ASKED)
         return (
             await _asked_for(call, caller)
@@ -77,8 +77,7 @@ async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | 
     except (refusals.AccountLocked, refusals.NetworkBlocked, refusals.TooManyCodes, refusals.CodeVoid):
         return errors.in_call("totp-max-attempts", _why(method, person))
     except refusals.WrongCode as no:
-        told = errors.second_factor(no.offers, person, no.mailed)
-        return errors.in_call("totp-invalid", replace(told, method=method))
+        return errors.in_call("totp-invalid", _why(method, person, no))
     except refusals.WrongPassword:
         return errors.in_call("totp-invalid", _why(method, person))
 
@@ -100,6 +99,13 @@ def _method(named: str, person: Person) -> Method:
     return "totp" if "totp" in person.factors or "email" not in person.factors else "email"
 
 
-def _why(method: Method, person: Person) -> Why:
-    held = tuple(each for each in ("totp", "email") if each in person.factors)
-    return replace(errors.second_factor(held or ("totp",), person), method=method, available_methods=held)
+def _why(method: Method, person: Person, no: refusals.WrongCode | None = None) -> Why:
+    """Return the details of a code that is not taken: of the method that was tried, with those there are."""
+    held: tuple[str, ...] = tuple(each for each in ("totp", "email") if each in person.factors)
+    if no is not None:
+        held = errors.methods(no.offers)
+    if method == "email":
+        told = errors.second_factor(("email",), person, None if no is None else no.mailed)
+    else:
+        told = Why(method=method, code_generated=False)
+    return replace(told, available_methods=held)
