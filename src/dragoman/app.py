@@ -78,7 +78,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
-            exempt_networks=settings.limits.exempt_networks,
+            exempt_networks=settings.limits.exempt_networks, method_errors=of.rocketchat.method_errors,
             create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),

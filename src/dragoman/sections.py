@@ -408,6 +408,10 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
             " wire. Refused where anything but this machine could call, and with a database made without it."
         ),
     ] = False
+    method_errors: Annotated[
+        Literal[200, 400],
+        Meta(description="Status of an error within `method.call`: 200 as clients know it, 400 as the newest servers."),
+    ] = 200
     create_tokens_secret: Annotated[
         str,
         Meta(
