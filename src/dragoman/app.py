@@ -74,12 +74,16 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
             exempt_networks=settings.limits.exempt_networks,
+            create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
         ))),
-        (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
+        (of.flashback, flashback.dialect(flashback.Config(
+            expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
+            settings_depth=of.flashback.settings_depth,
+        ))),
     )  # fmt: skip
     return tuple(
         Mount(

@@ -272,12 +272,26 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
             " wire. Refused where anything but this machine could call, and with a database made without it."
         ),
     ] = False
+    create_tokens_secret: Annotated[
+        str,
+        Meta(
+            pattern="^(.{16,})?$",
+            description="What `users.createToken` has to bring beside an administrator, the original's"
+            " `CREATE_TOKENS_FOR_USERS_SECRET`; 16 characters or more. Empty: nobody makes tokens for others.",
+        ),
+    ] = ""
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    settings_size: Annotated[
+        int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
+    ] = 32_768
+    settings_depth: Annotated[
+        int, Meta(ge=1, le=30, description="How many objects and lists may be in one another there.")
+    ] = 10
 
 
 class Probe(Dialect, frozen=True, forbid_unknown_fields=True):

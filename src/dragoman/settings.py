@@ -21,13 +21,15 @@ from msgspec.structs import replace
 
 from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passwords, Server, Storage
 
-SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
+SECRETS = frozenset(
+    {"storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret"}
+)
 """Settings whose value may hold a password: never printed."""
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
-        "account_deleted",
+        "key_added", "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed",
+        "account_deactivated", "account_deleted",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""

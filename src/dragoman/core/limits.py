@@ -288,12 +288,16 @@ class Limits:
 
     async def may_tell(self, tx: Tx, client: Client, now: Millis) -> bool:
         """Spend one of the network's telling answers; False when they are used up (decision 29)."""
-        key = client.network.encode() or b"untrusted"
+        key = _told(client)
         counter = await counters.find(tx, "telling", key)
         if wait(self.budgets.telling, counter, now):
             return False
         await counters.put(tx, "telling", key, failed(self.budgets.telling, counter, now, 0), now, account=None)
         return True
+
+    async def until_telling(self, db: Reader, client: Client, now: Millis) -> int:
+        """Return the seconds until the network gets another telling answer, 0 while one is left. Spends none."""
+        return wait(self.budgets.telling, await counters.find(db, "telling", _told(client)), now)
 
     async def may_send(self, tx: Tx, destination: bytes, client: Client | None, now: Millis, *, known: bool) -> int:
         """Spend one message to a destination; return 0, or the seconds until it may get one (nothing is spent then).
@@ -312,3 +316,8 @@ class Limits:
             for (scope, subject, budget), found in zip(budgets, counters_found, strict=True):
                 await counters.put(tx, scope, subject, failed(budget, found, now, 0), now, account=None)
         return waiting
+
+
+def _told(client: Client) -> bytes:
+    """Return what a network's telling answers are counted under."""
+    return client.network.encode() or b"untrusted"

@@ -55,6 +55,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: _LATER,
     refusals.SettingRefused: _ODD,
     refusals.LastAdministrator: _FORBIDDEN,
+    refusals.LastOwner: _FORBIDDEN,
+    refusals.NotToOneself: _FORBIDDEN,
+    refusals.WrongStatus: _ODD,
+    refusals.DocumentRefused: _ODD,
     refusals.AlreadyEnrolled: _TAKEN,
     refusals.NotEnrolled: _NONE,
 }

@@ -38,6 +38,9 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.ChainStolen: (401, "UNAUTHORIZED"),
     refusals.FreshProofRequired: (403, "FORBIDDEN"),
     refusals.NotForKeys: (403, "FORBIDDEN"),
+    refusals.KeyTaken: (400, "ALREADY_IN_USE"),
+    refusals.NoSuchKey: (404, "NOT_FOUND"),
+    refusals.TooManyKeys: (403, "FORBIDDEN"),
     refusals.VerificationRequired: (403, "FORBIDDEN"),
     refusals.NotAllowed: (403, "FORBIDDEN"),
     refusals.AlreadyEnrolled: (403, "FORBIDDEN"),
@@ -55,6 +58,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
     refusals.SettingRefused: (403, "FORBIDDEN"),
     refusals.LastAdministrator: (403, "FORBIDDEN"),
+    refusals.LastOwner: (403, "FORBIDDEN"),
+    refusals.NotToOneself: (403, "FORBIDDEN"),
+    refusals.WrongStatus: (403, "FORBIDDEN"),
+    refusals.DocumentRefused: (400, VALIDATION_FAILED),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {

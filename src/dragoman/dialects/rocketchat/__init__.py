@@ -7,6 +7,7 @@ from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.memory import Memory
+from dragoman.dialects.rocketchat.proof import prove
 from dragoman.dialects.rocketchat.rates import RATES
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
@@ -42,6 +43,7 @@ def dialect(config: Config) -> Dialect:
         refuse=errors.refuse,
         fault=errors.fault,
         authenticate=authenticate,
+        prove=prove,
         body=BodyRules(json=True, form=True, lenient=True),
         headers=(("cache-control", "no-store"), ("pragma", "no-cache")),
         cors=Cors(
