@@ -127,10 +127,14 @@ def value_of(settings: Settings, known: Known) -> Any:
 
 
 def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Return the settings with other values in some places, by dotted name. Each must fit its setting."""
+    """Return the settings with other values in some places, by dotted name. Each must fit its setting; a name that is
+    none of the file's, as the test switch has some, changes nothing.
+    """
     changed: Any = settings
+    names = {known.name for known in catalogue()}
     for name, value in values.items():
-        changed = _with(changed, tuple(name.split(".")), value)
+        if name in names:
+            changed = _with(changed, tuple(name.split(".")), value)
     return cast(Settings, changed)
 
 
