@@ -42,6 +42,7 @@ from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.metrics import Metrics, Reading
 from dragoman.http.proxy_watch import Suspicion
+from dragoman.http.rates import Counts, Own
 from dragoman.http.server import Gateway, House, Log
 from dragoman.http.socket import SocketLimits
 from dragoman.model import Secret
@@ -378,10 +379,22 @@ def gateway(
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         metrics=metrics,
         suspect=partial(suspected, core, settings),
+        rates=counts(settings, core.clock),
         lifespan=lifespan,
         sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
+
+
+def counts(settings: Settings, clock: Clock) -> Counts:
+    """Return where request rates are counted. Raises NotReady."""
+    if not settings.server.rates_url:
+        return Own()
+    if importlib.util.find_spec("limits") is None or importlib.util.find_spec("valkey") is None:
+        raise NotReady("server.rates_url: the packages limits and valkey are missing; install dragoman[valkey]")
+    from dragoman.http.shared_rates import Shared
+
+    return Shared(settings.server.rates_url, clock)
 
 
 def suspected(core: Core, settings: Settings, seen: Suspicion) -> None:

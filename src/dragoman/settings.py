@@ -35,7 +35,7 @@ from dragoman.sections import (
 
 SECRETS = frozenset(
     {
-        "storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
+        "storage.postgres", "server.rates_url", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
         "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
         "providers.oidc.client_secret",
     }
@@ -277,6 +277,8 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    if server.rates_url and not server.rates_url.startswith(("valkey://", "valkeys://", "valkey+unix://")):
+        faults.append("server.rates_url: expected valkey://host:port/0, valkeys:// for TLS, or valkey+unix:///path")
     for text in settings.limits.exempt_networks:
         try:
             ip_network(text, strict=False)

@@ -1,4 +1,4 @@
-"""Section 10 of the contract with table D and without the test switch: one count, whatever the form, and no gap in it."""
+"""Section 10 of the contract with table D, without the test switch: one count, whatever the form, and no gap in it."""
 
 from __future__ import annotations
 
