@@ -36,7 +36,11 @@ class Shared:
         options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE, "key_prefix": "dragoman"}
         self._store = cast(RedisStorage, storage_from_string(f"async+{url}", **cast(Any, options)))
         named = self._store.base_exceptions
-        self._faults = (*(named if isinstance(named, tuple) else (named,)), OSError, TimeoutError)
+        self._faults: tuple[type[Exception], ...] = (
+            *(named if isinstance(named, tuple) else (named,)),
+            OSError,
+            TimeoutError,
+        )
         self._seconds = clock.monotonic
         self._own = Own()
         self._rests_until = 0.0
