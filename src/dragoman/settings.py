@@ -35,7 +35,8 @@ from dragoman.sections import (
 
 SECRETS = frozenset(
     {
-        "storage.postgres", "server.rates_url", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
+        "storage.postgres", "server.rates_url", "mail.password",
+        "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
         "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
         "providers.oidc.client_secret",
     }
