@@ -34,6 +34,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Networks of proxies whose forwarded addresses count, `10.0.0.0/8`; others never do."),
     ] = ()
+    rates_url: Annotated[
+        str,
+        Meta(
+            description="Valkey or Redis in which several processes count request rates together,"
+            " `valkey://localhost:6379/0`; empty: each counts for itself."
+        ),
+    ] = ""
     forwarded_header: Annotated[
         Literal["x-forwarded-for", "forwarded"], Meta(description="The header your proxies write.")
     ] = "x-forwarded-for"
