@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from dragoman import test_mode
 from dragoman.core import Core
 from dragoman.core.credentials.hashes import Parameters
 from dragoman.core.directory import Rules
@@ -51,6 +52,7 @@ log = structlog.get_logger("dragoman.app")
 TICK_SECONDS = 1.0
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 _CHECK = "master_key_check"
+_TEST = "test_mode"
 
 
 class NotReady(Exception):
@@ -70,7 +72,9 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
-            directory=bool(settings.directory.urls),
+            directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
+            exempt_networks=settings.limits.exempt_networks,
+            create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
@@ -101,6 +105,8 @@ def configured(settings: Settings) -> Configured:
         for known in catalogue()
         if known.tighter is not None
     )
+    if test_mode.is_on(settings):
+        return test_mode.configured(settings, storables, policy)
     return Configured(storables, lambda in_force: policy(with_values(settings, in_force)))
 
 
@@ -137,6 +143,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
     return Policy(
@@ -222,6 +229,21 @@ def migrate(settings: Settings) -> None:
         raise NotReady(str(why)) from None
 
 
+async def hold_to_birth(db: Engine, *, test: bool) -> None:
+    """Hold the test switch to databases that were made with it, and these to it (threat 50). Raises NotReady."""
+    born = await accounts.meta(db, _TEST) is not None
+    if test and not born:
+        if await accounts.meta(db, _CHECK) is not None:
+            raise NotReady(f"{test_mode.NAME}: this database was made without it; give it a new, empty storage.data")
+
+        async def mark(tx: Tx) -> bool:
+            return await accounts.set_meta_once(tx, _TEST, "yes")
+
+        await db.transaction(mark)
+    elif born and not test:
+        raise NotReady(f"this database was made in test mode ({test_mode.NAME}); it can be used in no other")
+
+
 async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:
     """Load the key ring, made only together with a new database (threat 38).
 
@@ -267,6 +289,7 @@ async def opened(
     try:
         if not await is_current(db):
             raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
+        await hold_to_birth(db, test=test_mode.is_on(settings))
         sealer = await open_sealer(db, settings.key_ring, random, clock)
         doors = open_doors(mounts(settings))
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
@@ -20,13 +21,15 @@ from msgspec.structs import replace
 
 from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passwords, Server, Storage
 
-SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
+SECRETS = frozenset(
+    {"storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret"}
+)
 """Settings whose value may hold a password: never printed."""
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
-        "account_deleted",
+        "key_added", "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed",
+        "account_deactivated", "account_deleted",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
@@ -253,6 +256,11 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    for text in settings.limits.exempt_networks:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as why:
+            faults.append(f"limits.exempt_networks: {why}")
     faults += _mail_faults(settings)
     faults += _directory_faults(settings.directory)
     for name in settings.dialects.__struct_fields__:

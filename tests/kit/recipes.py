@@ -23,7 +23,7 @@ from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
-from kit.house import PASSWORD, House, Totp
+from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
@@ -165,6 +165,36 @@ async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
 
 
+_TOKEN = "PersonalAccessToken"
+
+
+def _personal_token(act: str) -> Recipe:
+    """Make a personal access token; then, unless that is all, do something with it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        made: httpx2.Response | None = None
+        for each in ("generate", act):
+            if made is None or act != "generate":
+                body = {"tokenName": "ci"}
+                made = await guest.call("POST", f"/api/v1/users.{each}{_TOKEN}", headers=_rc(guest), json=body)
+        assert made is not None
+        return made
+
+    makes = {"generate": 1, "regenerate": 2}.get(act, 1)
+    return Recipe("rocketchat", "POST", f"/api/v1/users.{act}{_TOKEN}", "", "session", send, makes, full_only=True)
+
+
+async def _create_token(guest: Guest) -> httpx2.Response:
+    body = {"username": guest.username, "secret": CREATE_TOKENS_SECRET}
+    return await guest.call("POST", "/api/v1/users.createToken", headers=_rc(guest), json=body)
+
+
+_CREATE_TOKEN = Recipe(
+    "rocketchat", "POST", "/api/v1/users.createToken", "", "session", _create_token, 1, full_only=True,
+    administrator=True,
+)  # fmt: skip
+
+
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
 
@@ -183,11 +213,47 @@ def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **
     return Recipe("rocketchat", method, path, **{"form": "", "proves": "session", **more}, send=send)
 
 
+def _new_user(guest: Guest) -> dict[str, Any]:
+    name = f"new-{guest.username}-{len(guest.held)}-{guest.house.clock.now()}"
+    return {"email": f"{name}@example.com", "name": "New User", "username": name[:60], "password": NEW_PASSWORD}
+
+
+def _upon(name: str, make: Callable[[str], dict[str, Any]]) -> Recipe:
+    """An administrator's act on somebody made for it; `make` gives the body for his id."""
+    path = f"/api/v1/{name}"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await guest.house.add(username=f"upon-{name[6:]}-{guest.username}")
+        return await guest.call("POST", path, headers=_rc(guest), json=make(target.aliases["rocketchat"]))
+
+    return Recipe("rocketchat", "POST", path, "upon another", "session", send, administrator=True)
+
+
 _PERMISSIONS = {"permissions": [{"_id": "logout-other-user", "roles": ["admin"]}]}
 ROCKETCHAT_ACCOUNTS = (
     _chatted("GET", "/api/v1/permissions.listAll", lambda _: {}),
     _chatted("POST", "/api/v1/permissions.update", lambda _: {"json": _PERMISSIONS}, administrator=True),
-)
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": _new_user(g)}, administrator=True),
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": {**_new_user(g), "roles": ["bot"], "active": False}},
+             form="bot", administrator=True),
+    _chatted("GET", "/api/v1/users.info", lambda g: {"params": {"username": g.username}}),
+    _upon("users.update", lambda id: {"userId": id, "data": {"name": "New Name"}}),
+    _upon("users.setActiveStatus", lambda id: {"userId": id, "activeStatus": False}),
+    _upon("users.delete", lambda id: {"userId": id}),
+    _upon("users.logout", lambda id: {"userId": id}),
+    _chatted("POST", "/api/v1/users.logout", lambda _: {"json": {}}, form="oneself"),
+    _chatted("POST", "/api/v1/users.logoutOtherClients", lambda _: {}),
+    _chatted("POST", "/api/v1/users.removeOtherTokens", lambda _: {}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda _: {"json": {"data": {"name": "New Name"}}}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda g: {"json": {"data": {
+        "currentPassword": _digest(g)["digest"], "newPassword": NEW_PASSWORD}}}, form="password", proves="confirm"),
+    _chatted("POST", "/api/v1/users.deleteOwnAccount", lambda g: {"json": {"password": _digest(g)["digest"]}},
+             proves="confirm"),
+    _chatted("GET", "/api/v1/users.checkUsernameAvailability", lambda g: {"params": {"username": g.username}}),
+    _chatted("GET", "/api/v1/users.getAvatarSuggestion", lambda _: {}),
+    _chatted("GET", "/api/v1/users.getPresence", lambda _: {}),
+    _chatted("GET", "/api/v1/users.presence", lambda g: {"params": {"ids": g.held.get("rc_user", "")}}),
+)  # fmt: skip
 
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
@@ -214,6 +280,11 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    _CREATE_TOKEN,
+    _personal_token("generate"),
+    _personal_token("regenerate"),
+    _personal_token("remove"),
+    _chat("GET", f"/api/v1/users.get{_TOKEN}s"),
 )
 
 

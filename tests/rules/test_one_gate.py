@@ -105,6 +105,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 _OF_CORE = frozenset(
     {
+        "access_keys",
         "accounts",
         "addresses",
         "administration",
@@ -116,6 +117,7 @@ _OF_CORE = frozenset(
         "jwks",
         "life",
         "members",
+        "on_behalf",
         "own_factors",
         "preferences",
         "proving",
@@ -143,7 +145,7 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
         if re.search(
-            r"\.(?:signin|sessions|accounts|addresses|factors|members|own_factors|preferences|proving|life|recovery)\._",
+            rf"\.(?:{'|'.join(sorted(_OF_CORE))})\._",
             chain,
         ):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
+from dragoman.core.administration import Administration
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
@@ -25,6 +27,7 @@ from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.members import Members
+from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
@@ -77,6 +80,8 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
+        self.access_keys = AccessKeys(self._tools, self.signin)
+        self.on_behalf = OnBehalf(self._tools, self.signin)
         self.sessions = Sessions(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
@@ -90,6 +95,7 @@ class Core:
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.documents = Documents(self._tools)
+        self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
         self._surveyed_at = 0
 

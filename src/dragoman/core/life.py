@@ -30,7 +30,8 @@ class Life:
     Whatever is not active has no session, key, attempt, code, nor a ticket or waiting letter that would let somebody in
     (table C). Raised by all of it where they apply: NotFound; LastAdministrator where nobody could administer the
     installation afterwards; LastOwner where whoever goes, or is sent away by another but an operator, leaves members
-    without an owner (contract of Flashback, section 4.16). That is decided in the transaction of the act.
+    without an owner (contract of Flashback, section 4.16). That is decided in the transaction of the act; and what a
+    `judge` refuses.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -39,24 +40,30 @@ class Life:
 
     # ------------------------------------------------------------ status
 
-    async def deactivate(self, account: Account, *, by: By = "operator", client: Client | None = None) -> None:
+    async def deactivate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let an account rest until an operator activates it; its owner is told.
 
         Its owner's act as well: the caller has seen a fresh proof then (decision 25), and `client` is who asked.
         Raises NotActive for a deleted account.
         """
-        await self._end(account, "deactivated", by, client)
+        await self._end(account, "deactivated", by, client, judge)
 
-    async def suspend(self, account: Account) -> None:
-        """Bar an account: an operator's act. Raises NotActive for a deleted account."""
-        await self._end(account, "suspended", "operator", None)
+    async def suspend(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
+        """Bar an account: the act of an operator, or of whoever manages it. Raises NotActive for a deleted account."""
+        await self._end(account, "suspended", by, client, judge)
 
-    async def activate(self, account: Account) -> None:
+    async def activate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let a deactivated, suspended or invited account sign in again, with the password and factors it has.
 
         Raises NotActive for a deleted account, which `restore` brings back.
         """
-        await self.set_status(account, "active")
+        await self._set_status(account, "active", by, client, judge)
 
     async def delete(
         self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
@@ -72,12 +79,20 @@ class Life:
         if status in ("deactivated", "suspended", "deleted"):
             await self._end(account, status, "operator", None)
             return
+        await self._set_status(account, status, "operator", None)
+
+    async def _set_status(
+        self, account: Account, status: Status, by: By, client: Client | None, judge: Judge | None = None
+    ) -> None:
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> Refusal | None:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             if found.status == "deleted":
                 return refusals.NotActive("deleted")
             if status != "active" and await self._is_last(tx, found):
@@ -85,7 +100,7 @@ class Life:
             await accounts.set_status(tx, found.id, status, now)
             if status != "active":
                 await _end_everything(tx, found.id, status, now)
-            await _note(tx, found.id, status, now, was=found.status)
+            await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
             return None
 
         _raise(await self._t.db.transaction(fn))

@@ -379,7 +379,8 @@ class Recovery:
             if password is None:
                 raise refusals.PasswordNeeded
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
-            policy.check(password, names, mixed=door is not None and door.mixed_password)
+            if not (await t.policy()).test:
+                policy.check(password, names, mixed=door is not None and door.mixed_password)
             sealed = await hashed(t, account.id, password)
         notice = None
         if purpose == "reset":

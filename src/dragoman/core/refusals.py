@@ -107,7 +107,11 @@ class TooManyCodes(Waiting):
 
 
 class NoSuchAttempt(Refusal):
-    """The attempt is unknown, used up or out of time."""
+    """The attempt is unknown, used up or out of time; `expired` where only its time is over."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        super().__init__()
+        self.expired = expired
 
 
 # ---------------------------------------------------------------- sessions
@@ -143,6 +147,18 @@ class NotForKeys(Refusal):
 
 class VerificationRequired(Refusal):
     """The account must verify its address before it may do this (Flashback's write block, enrolling mailed codes)."""
+
+
+class KeyTaken(Refusal):
+    """The account has a key of this name already."""
+
+
+class NoSuchKey(Refusal):
+    """The account has no key of this name."""
+
+
+class TooManyKeys(Refusal):
+    """The account has as many keys as it may have; one has to be removed first."""
 
 
 # ---------------------------------------------------------------- mailed links, settings

@@ -73,6 +73,7 @@ FAULTS: Mapping[type[Fault], str] = {
     faults.HeadersTooLarge: "long",
     faults.NoSuchPath: "none",
     faults.NoSuchMethod: "none",
+    faults.TooManyRequests: "later",
     faults.Unexpected: "broken",
 }
 

@@ -75,6 +75,9 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.ChainStolen: No(401, "INVALID_REFRESH_TOKEN", "The refresh token is not valid; sign in again"),
     refusals.FreshProofRequired: No(403, "REAUTHENTICATION_REQUIRED", "Sign in again to do this"),
     refusals.NotForKeys: No(403, "FORBIDDEN", "A key may not do this"),
+    refusals.KeyTaken: No(400, "INVALID_REQUEST", "A key has this name already"),
+    refusals.NoSuchKey: No(404, "NOT_FOUND", "No key has this name"),
+    refusals.TooManyKeys: No(403, "FORBIDDEN", "There are as many keys as there may be"),
     refusals.VerificationRequired: No(403, "EMAIL_NOT_VERIFIED", "Verify the e-mail address first"),
     refusals.NotFound: No(404, "USER_NOT_FOUND", "There is no such user"),
     refusals.NotAllowed: No(403, "FORBIDDEN", "You may not do this"),
@@ -109,6 +112,7 @@ FAULTS: Mapping[type[Fault], No] = {
     faults.HeadersTooLarge: No(431, "INVALID_REQUEST", "The headers are too large"),
     faults.NoSuchPath: No(404, "NOT_FOUND", "There is nothing here"),
     faults.NoSuchMethod: No(405, "METHOD_NOT_ALLOWED", "This method is not offered here"),
+    faults.TooManyRequests: No(429, "RATE_LIMITED", "Too many requests; try again later"),
     faults.Unexpected: No(500, "INTERNAL_ERROR", "Something went wrong here"),
 }
 """Every fault of HTTP."""
