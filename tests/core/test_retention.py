@@ -72,6 +72,12 @@ TABLES: dict[str, Kept] = {
         "insert into counter(scope, subject, marks, streak, updated_at) values ('strangers', :key, :key, 99, :at)",
         "select count(*) from counter where subject = :key",
     ),
+    "device": Kept(
+        "insert into device(id, account, fingerprint, name, type, os, browser, user_agent, address, created_at,"
+        " seen_at)"
+        " values (:key, :account, :key, '', '', '', '', '', '', :at, :at)",
+        "select count(*) from device where id = :key",
+    ),
     "known_network": Kept(
         "insert into known_network(account, network, last_at) values (:account, cast(:text as text), :at)",
         "select count(*) from known_network where network = :text",

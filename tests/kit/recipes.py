@@ -5,7 +5,9 @@ A new operation needs a row here; tests/rules fails until it has one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -63,7 +65,8 @@ class Guest:
             self.held |= {"probe": probe["jwt-token"]["token"], "probe_api": probe["api-token"]}
             listed = await self.call("GET", "/frontend/api/v1/auth/session", headers=bearer(self.held["probe"]))
             self.held["probe_session"] = listed.json()["sessions"][0]["id"]
-        flash = (await self.call("POST", "/user/login", json=flat)).json()
+        described = {**flat, "deviceInfo": {"os": "Linux", "browser": "test"}}
+        flash = (await self.call("POST", "/user/login", json=described)).json()
         if "refreshToken" in flash:
             self.held |= {"fb": flash["accessToken"], "fb_refresh": flash["refreshToken"]}
 
@@ -389,6 +392,40 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
 
 
+def _fb(method: str, path: str, form: str = "", *, sent: str = "") -> Recipe:
+    """Call with Flashback's bearer; `{own}` in `sent` is the guest's own session, `{device}` the guest's device."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = guest.held.get("fb", "")
+        where = (sent or path).replace("{own}", _fb_session(token))
+        if "{device}" in where:
+            where = where.replace("{device}", (await _fb_device(guest))["id"])
+        return await guest.call(method, where, headers=bearer(token))
+
+    return Recipe("flashback", method, path, form, "session", send)
+
+
+def _fb_session(token: str) -> str:
+    """Return the id of the session that an access token names."""
+    if not token:
+        return str(uuid.UUID(int=1))
+    shown = token.split(".")[1]
+    return str(json.loads(base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4)))["jti"])
+
+
+async def _fb_device(guest: Guest) -> dict[str, str]:
+    """Return id and fingerprint of the device the guest signed in with; those of none where it may not be seen."""
+    for device in await guest.house.core.devices.list_own(guest.person.account.id):
+        return {"id": str(uuid.UUID(bytes=device.id)), "fingerprint": device.fingerprint.hex()}
+    return {"id": str(uuid.UUID(int=1)), "fingerprint": "00"}
+
+
+async def _fb_trust(guest: Guest) -> httpx2.Response:
+    token = guest.held.get("fb", "")
+    body = {"fingerprint": (await _fb_device(guest))["fingerprint"]}
+    return await guest.call("POST", "/devices/trust", json=body, headers=bearer(token))
+
+
 async def _fb_resend(guest: Guest) -> httpx2.Response:
     house, person = guest.house, guest.person
     await house.ticket("verify", person)
@@ -458,6 +495,17 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+    _fb("GET", "/token"),
+    _fb("DELETE", "/token/{token_id}", sent="/token/{own}"),
+    _fb("GET", "/sessions"),
+    _fb("POST", "/sessions/{session_id}/revoke", sent="/sessions/{own}/revoke"),
+    _fb("POST", "/sessions/revoke-all"),
+    _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
+    _fb("GET", "/devices"),
+    _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
+    _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
     _mailed("flashback", "/user/verify-email", "verify", token="{token}", makes=1),
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),

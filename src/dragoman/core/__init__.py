@@ -13,6 +13,7 @@ from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.administration import Administration
 from dragoman.core.background import Background
+from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
@@ -83,6 +84,7 @@ class Core:
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
         self.sessions = Sessions(self._tools)
+        self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)

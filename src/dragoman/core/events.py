@@ -30,6 +30,7 @@ Kind = Literal[
     "password_set",  # detail: by
     "factor_enrolled",
     "factor_removed",
+    "device_changed",  # detail: what (trusted, untrusted, removed), by; for removed also number, of sessions ended
     "keys_rotated",  # detail: use
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
     "message_dead",  # a letter is tried no more; detail: message, tries, fault

@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import events, judgement, mailed_codes, refusals, second_factor, trying
+from dragoman.core import devices, events, judgement, mailed_codes, refusals, second_factor, trying
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -323,6 +323,7 @@ class SignIn:
         return replace(
             began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
             arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
+            sighting=devices.sighted(t, account.id, began.wish.device, began.client),
         )  # fmt: skip
 
     async def _by_directory(
@@ -435,6 +436,7 @@ class SignIn:
             ends_at=None if absolute is None else now + absolute * 1000, client=began.client, methods=methods,
             proved_at=now, seed=draft.seed if door.refreshes else None, key_id=draft.key_id, name=None,
             device=began.wish.device,
+            device_id=await devices.note(tx, account.id, began.sighting, began.client, now),
         )  # fmt: skip
         print_of_client = second_factor.client_print(began.client)
         session = await sessions.insert(tx, grant, print_of_client)
@@ -463,7 +465,7 @@ class SignIn:
             return None
         grant = replace(
             parent, id=began.draft.child, door=door.name, parent=parent.id, token_use=door.token.use,
-            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None,
+            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None, device_id=None,
         )  # fmt: skip
         child = await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", child.id, proof=parent.methods, policy="child")
@@ -480,6 +482,7 @@ class SignIn:
         grant = replace(
             by, id=draft.key, kind="key", token_use=form.use, token_hash=draft.key_hash,
             sealed_token=draft.key_sealed, idle=None, ends_at=None, seed=None, key_id=None, name=form.use, device=None,
+            device_id=None,
         )  # fmt: skip
         await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")

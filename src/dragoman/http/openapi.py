@@ -34,7 +34,7 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     answers = _distinct(one for kind in said for one in _alternatives(kind))
     requests = _distinct(each.body for each in shown)
     book = _Book([*answers, *requests, *_distinct(each.query for each in shown)])
-    book.close(answers)
+    book.close(answers, requests)
     paths: dict[str, Schema] = {}
     for each in shown:
         paths.setdefault(prefix + each.path, {})[each.method.lower()] = _operation(each, dialect, book)
@@ -116,12 +116,22 @@ class _Book:
                 queue.extend(value)
         return found
 
-    def close(self, kinds: Iterable[Any]) -> None:
-        """Say of every object that these classes lead to that it has no other fields, unless it declares some."""
+    def close(self, kinds: Iterable[Any], requests: Iterable[Any]) -> None:
+        """Say of every object that these classes lead to that it has no other fields, unless it declares some.
+
+        Where none of `requests` leads to it, too, say that a field with a default is always there: answers are written
+        whole, but for fields that are unset.
+        """
+        taken = self.reachable([self.schema(kind) for kind in requests])
         for name in self.reachable([self.schema(kind) for kind in kinds]):
             component = self.components[name]
-            if component.get("type") == "object" and "properties" in component:
-                component.setdefault("additionalProperties", False)
+            if component.get("type") != "object" or "properties" not in component:
+                continue
+            component.setdefault("additionalProperties", False)
+            if name not in taken:
+                needed = component.get("required", ())
+                always = [key for key, field in component["properties"].items() if key in needed or "default" in field]
+                component["required"] = always
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:

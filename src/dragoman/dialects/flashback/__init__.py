@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.flashback import mailed, organization, people, settings
+from dragoman.dialects.flashback import (
+    devices,
+    mailed,
+    organization,
+    people,
+    routes,
+    sessions,
+    settings,
+)
 from dragoman.dialects.flashback.errors import dress, refuse
-from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
+from dragoman.dialects.flashback.routes import DOOR, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.dialects.flashback.wire_organization import ChangeFailure, ListFailure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
 __all__ = ["DIALECT", "DOOR", "Config", "dialect"]
+
+PARTS = (
+    routes,
+    mailed,
+    people,
+    organization,
+    settings,
+    sessions,
+    devices,
+)
+"""Where the operations are, in the order of the document."""
 
 EXAMPLE = (
     "curl -s {base}/user/login -H 'Content-Type: application/json'"
@@ -34,13 +53,7 @@ def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
             "/links",
         ),
         door=DOOR,
-        operations=(
-            *OPERATIONS,
-            *mailed.OPERATIONS,
-            *people.OPERATIONS,
-            *organization.OPERATIONS,
-            *settings.OPERATIONS,
-        ),
+        operations=tuple(one for part in PARTS for one in part.OPERATIONS),
         refuse=refuse,
         fault=dress,
         authenticate=authenticate,

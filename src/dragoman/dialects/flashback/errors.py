@@ -49,6 +49,12 @@ _OF_UPDATE: Mapping[type[Refusal], No] = {
     refusals.NotOffered: No(400, "PROVIDER_USER_PASSWORD", "The password is kept elsewhere"),
 }
 """What some refusals are called at `PUT /user/{userId}`. No 401: clients would refresh their tokens and try again."""
+MISSING: Mapping[str, No] = {
+    "token": No(404, "NOT_FOUND", "There is no such token"),
+    "sessions": No(404, "NOT_FOUND", "There is no such session, or it has ended"),
+    "devices": No(404, "NOT_FOUND", "There is no such device"),
+}
+"""What is not found, by the operation's tag; elsewhere it is a user."""
 
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
@@ -135,7 +141,9 @@ def answer(
 def refuse(refusal: Refusal, call: Call) -> Answer:
     """Dress a refusal of the core."""
     no, text, path = REFUSALS[type(refusal)], None, call.operation.path if call.operation is not None else ""
-    if isinstance(refusal, refusals.BadTicket) and path == RESET:
+    if isinstance(refusal, refusals.NotFound) and call.operation is not None:
+        no = MISSING.get(call.operation.tag, no)
+    elif isinstance(refusal, refusals.BadTicket) and path == RESET:
         no = INVALID_RESET
     elif path == UPDATE:
         no = _OF_UPDATE.get(type(refusal), no)
