@@ -105,8 +105,6 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
-    verified: bool = False
-    """Whether an account that was never verified is refused."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -443,8 +441,7 @@ def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = N
         more = {} if body is None else {"json": body(guest)}
         return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
 
-    writes = method != "GET"
-    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator)
 
 
 async def _colleague(guest: Guest, fate: str) -> Person:
