@@ -12,7 +12,10 @@ from pathlib import Path
 
 import structlog
 
-from dragoman import test_mode
+from dragoman import sections, test_mode
+from dragoman.adapters.upstream.github import GithubProvider
+from dragoman.adapters.upstream.oidc import OidcProvider
+from dragoman.adapters.upstream.place import Place
 from dragoman.core import Core
 from dragoman.core.credentials.hashes import Parameters
 from dragoman.core.directory import Rules
@@ -31,7 +34,9 @@ from dragoman.core.ports import (
     SystemRandom,
     Unreachable,
 )
+from dragoman.core.provider_links import Provider
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
+from dragoman.core.upstream import Offered
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
@@ -200,6 +205,29 @@ def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules
     return LdapDirectory(place, clock), rules
 
 
+def providers(settings: Settings, clock: Clock) -> dict[str, Offered]:
+    """Return the outside providers that are configured, by the names that clients call them."""
+    found = {}
+    for section in settings.providers.__struct_fields__:
+        given: sections.Provider = getattr(settings.providers, section)
+        if not given.client_id:
+            continue
+        name = getattr(given, "name", section)
+        place = Place(
+            issuer=given.issuer, client_id=given.client_id, client_secret=Secret(given.client_secret),
+            scopes=given.scopes, hosts=given.hosts, tokeninfo=given.tokeninfo_url, api=getattr(given, "api_url", ""),
+            timeout=given.timeout_seconds, connections=given.connections,
+        )  # fmt: skip
+        provider = Provider(
+            name=name, clients=(given.client_id, *given.other_clients), signs=not place.api,
+            algorithms=given.algorithms, trusts=given.trust, domains=given.domains,
+            personal_domains=given.personal_domains, first_sign_in=given.first_sign_in,
+            redirect_uris=given.redirect_uris,
+        )  # fmt: skip
+        found[name] = Offered(provider, (GithubProvider if place.api else OidcProvider)(place, clock))
+    return found
+
+
 async def open_database(settings: Settings, random: Random) -> Engine:
     """Open the configured database. Raises StorageUnavailable."""
     if settings.storage.postgres:
@@ -309,9 +337,10 @@ async def core_over(
         threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
     )
     port, rules = directory(settings, clock)
+    offered = providers(settings, clock)
     core = Core(
         db, sealer, pool, clock, random, doors=doors, configured=configured(settings), directory=port,
-        directory_rules=rules,
+        directory_rules=rules, providers=offered,
     )  # fmt: skip
     try:
         await core.start()
@@ -320,6 +349,8 @@ async def core_over(
     finally:
         if port is not None:
             await port.close()
+        for each in offered.values():
+            await each.port.close()
         pool.close()
 
 

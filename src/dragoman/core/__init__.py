@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from dragoman.core.access_keys import AccessKeys
@@ -43,6 +44,7 @@ from dragoman.core.stored_settings import Configured, StoredSettings
 from dragoman.core.tickets import Tickets
 from dragoman.core.tokens import Tokens
 from dragoman.core.tools import Tools
+from dragoman.core.upstream import Offered, Upstream
 from dragoman.storage import credentials as stored_credentials
 from dragoman.storage import events as stored_events
 from dragoman.storage.engine import Engine
@@ -58,6 +60,7 @@ class Core:
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
         configured: Configured, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
+        providers: Mapping[str, Offered] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         by_name = {door.name: door for door in doors}
         self.doors = by_name
@@ -83,6 +86,7 @@ class Core:
         self.signin = SignIn(self._tools, self.recovery)
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
         self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)

@@ -114,6 +114,23 @@ class NoSuchAttempt(Refusal):
         self.expired = expired
 
 
+# ---------------------------------------------------------------- outside providers
+
+
+class ProviderRefused(Refusal):
+    """A provider's token or code proves nobody here: for another client, too old, used, forged; never told apart."""
+
+
+class NotLinked(Refusal):
+    """The provider vouches for somebody whom no account is linked to, and none is made (decision 24)."""
+
+
+class LinkRequired(Refusal):
+    """An account has the address that a provider vouches for, but has to be linked by its owner, signed in: it has a
+    second factor, is an administrator's or a bot's, or a directory answers for it (threat 13).
+    """
+
+
 # ---------------------------------------------------------------- sessions
 
 
@@ -270,11 +287,11 @@ class WeakPassword(Refusal):
 
 
 class AlreadyEnrolled(Refusal):
-    """The factor is enrolled already."""
+    """The factor is enrolled already, or the provider linked."""
 
 
 class NotEnrolled(Refusal):
-    """The factor is not enrolled."""
+    """The factor is not enrolled, or the provider not linked."""
 
 
 def of_storage(error: Exception) -> Refusal | None:

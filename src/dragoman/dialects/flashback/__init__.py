@@ -7,6 +7,7 @@ from dragoman.dialects.flashback import (
     mailed,
     organization,
     people,
+    providers,
     routes,
     sessions,
     settings,
@@ -27,6 +28,7 @@ PARTS = (
     settings,
     sessions,
     devices,
+    providers,
 )
 """Where the operations are, in the order of the document."""
 

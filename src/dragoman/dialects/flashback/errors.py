@@ -55,6 +55,8 @@ MISSING: Mapping[str, No] = {
     "devices": No(404, "NOT_FOUND", "There is no such device"),
 }
 """What is not found, by the operation's tag; elsewhere it is a user."""
+PROVIDER_NOT_OFFERED = No(400, "PROVIDER_NOT_AVAILABLE", "This server does not sign in with this provider")
+"""What a provider that is not configured is called below `/auth`."""
 
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
@@ -74,6 +76,11 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.CodeVoid: No(401, "INVALID_MFA_CODE", "The code is not right; sign in again for another"),
     refusals.TooManyCodes: No(429, "RATE_LIMITED", "Too many wrong codes; try again later"),
     refusals.NoSuchAttempt: No(401, "NO_AUTH_USER", "The sign-in has run out; sign in again"),
+    refusals.ProviderRefused: No(
+        401, "INVALID_PROVIDER_TOKEN", "The provider's token is not valid; sign in there again"
+    ),
+    refusals.NotLinked: No(401, "USER_NOT_FOUND", "No account here belongs to this identity"),
+    refusals.LinkRequired: No(403, "PROVIDER_LINK_REQUIRED", "Sign in another way and link the provider there"),
     refusals.NotSignedIn: No(401, "NO_AUTH_USER", "Not signed in"),
     refusals.LimitedToken: No(403, "MFA_REQUIRED", "Verify the second factor first"),
     refusals.BadRefreshToken: No(401, "INVALID_REFRESH_TOKEN", "The refresh token is not valid; sign in again"),
@@ -145,6 +152,8 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
         no = MISSING.get(call.operation.tag, no)
     elif isinstance(refusal, refusals.BadTicket) and path == RESET:
         no = INVALID_RESET
+    elif isinstance(refusal, refusals.NotOffered) and path.startswith("/auth/"):
+        no = PROVIDER_NOT_OFFERED
     elif path == UPDATE:
         no = _OF_UPDATE.get(type(refusal), no)
     if isinstance(refusal, refusals.BadIdentifier) and refusal.kind != "email":
