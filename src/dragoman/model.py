@@ -334,6 +334,21 @@ class NewKey(Struct, frozen=True):
     """It stands for the second factor, too."""
 
 
+class Key(Struct, frozen=True, gc=False):
+    """One key of an account, without what opens it."""
+
+    id: Id
+    """Of its session."""
+    name: str
+    hint: str
+    """The last characters of its token; empty where none are kept."""
+    bypass: bool
+    """It stands for the second factor, too."""
+    created_at: Millis
+    seen_at: Millis
+    """When it was last used, to within some minutes."""
+
+
 class Minted(Struct, frozen=True):
     """A key that was made: its session, and the token that is shown once."""
 

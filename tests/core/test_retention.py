@@ -53,6 +53,11 @@ TABLES: dict[str, Kept] = {
         " values (:account, cast(:text as text), '', :key, '', :at, :at)",
         "select count(*) from code where mac = :key",
     ),
+    "enrolment": Kept(
+        "insert into enrolment(account, kind, sealed, created_at, ends_at)"
+        " values (:account, cast(:text as text), :key, :at, :at)",
+        "select count(*) from enrolment where sealed = :key",
+    ),
     "outbox": Kept(
         "insert into outbox(id, channel, kind, sealed, created_at, dead_at) values (:key, 'mail', '', :key, :at, :at)",
         "select count(*) from outbox where id = :key",

@@ -55,6 +55,7 @@ VALUES: dict[str, Any] = {
     "hint": "abcdef", "owner": ACCOUNT, "proved_client": b"c" * 8,
     "old": b"sealed", "os": "Linux", "organization": ORGANIZATION,
     "parent": None, "proved_at": NOW, "purpose": "reset",
+    "issuer": "https://id.example.com", "provider": "google", "provider_subject": "107",
     "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
     "scope": "strangers", "sealed": b"sealed", "sealed_token": None, "seed": b"s" * 16, "session": SESSION,
     "shown": "Ada@example.com", "since": 0, "state": "verified", "status": "active", "step": 2, "streak": 100,

@@ -17,6 +17,7 @@ from dragoman.storage import (
     identifiers,
     keys,
     outbox,
+    providers,
     sessions,
     tickets,
 )
@@ -40,6 +41,7 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
         lambda tx: tickets.sweep(tx, now - DAY),
         lambda tx: codes.sweep(tx, now - DAY),
         lambda tx: enrolments.sweep(tx, now - DAY),
+        lambda tx: providers.sweep(tx, now - DAY),
         lambda tx: outbox.sweep(tx, now - 14 * DAY),
         lambda tx: identifiers.sweep_lapsed(tx, now),
         lambda tx: events.sweep(tx, now - 400 * DAY),

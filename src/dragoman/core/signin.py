@@ -119,7 +119,7 @@ class SignIn:
         attempt = await attempts.find(self._t.db, handle)
         now = self._t.clock.now()
         if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
-            raise refusals.NoSuchAttempt
+            raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
         account = await accounts.by_id(self._t.db, attempt.account)
         if account is None or account.auth_epoch != attempt.auth_epoch:
             raise refusals.NoSuchAttempt
@@ -369,7 +369,7 @@ class SignIn:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor:
+        if person.has_second_factor and began.door.asks_factors:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)

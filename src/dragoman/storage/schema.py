@@ -403,3 +403,20 @@ device = _table(
 """
 sa.Index("uq_device_account_fingerprint", device.c.account, device.c.fingerprint, unique=True)
 sa.Index("ix_device_seen_at", device.c.seen_at)
+provider_link = _table(
+    "provider_link",
+    _text("issuer", key=True),
+    _text("subject", key=True),
+    _account(),
+    _text("provider"),
+    _text("address", null=True),
+    _number("created_at"),
+    _number("last_at"),
+    kept=FOREVER,
+)
+"""Whom outside providers know an account as: by issuer and subject, never by an address (decision 24)."""
+sa.Index("ix_provider_link_account", provider_link.c.account)
+
+spent_token = _table("spent_token", _bytes("hash", key=True), _number("ends_at"), kept=DAY)
+"""Tokens of providers that were used, as hashes: each is good once. Kept for a day after they would be too old."""
+sa.Index("ix_spent_token_ends_at", spent_token.c.ends_at)

@@ -19,6 +19,8 @@ def upgrade() -> None:
     _document()
     _device()
     _enrolment()
+    _provider_link()
+    _spent_token()
 
 
 def _document() -> None:
@@ -77,3 +79,35 @@ def _enrolment() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
+
+
+def _provider_link() -> None:
+    op.create_table(
+        "provider_link",
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("last_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_provider_link_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_provider_link")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_provider_link_account", "provider_link", ["account"], unique=False)
+
+
+def _spent_token() -> None:
+    op.create_table(
+        "spent_token",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("ends_at", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_spent_token")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_spent_token_ends_at", "spent_token", ["ends_at"], unique=False)
