@@ -558,7 +558,7 @@ FLASHBACK = (
     _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
     _fb("GET", "/devices"),
     _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
-    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust, verified=True),
     _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
     _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
