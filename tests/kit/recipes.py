@@ -5,6 +5,7 @@ A new operation needs a row here; tests/rules fails until it has one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 import uuid
@@ -163,6 +164,29 @@ async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
 
 
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A PNG of one pixel."""
+
+
+async def _set_avatar(guest: Guest) -> httpx2.Response:
+    files = {"image": ("ada.png", PICTURE, "image/png")}
+    return await guest.call("POST", "/api/v1/users.setAvatar", headers=_rc(guest), files=files)
+
+
+async def _avatar(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", f"/avatar/{guest.username}")
+
+
+AVATARS = (
+    Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
+    _chat("GET", "/api/v1/users.getAvatar"),
+    Recipe("rocketchat", "POST", "/api/v1/users.setAvatar", "", "session", _set_avatar),
+    _chat("POST", "/api/v1/users.resetAvatar"),
+)
+
+
 _TOKEN = "PersonalAccessToken"
 
 
@@ -242,6 +266,7 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    *AVATARS,
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),

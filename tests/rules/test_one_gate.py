@@ -118,6 +118,7 @@ _OF_CORE = frozenset(
         "life",
         "on_behalf",
         "own_factors",
+        "pictures",
         "proving",
         "random",
         "ready",

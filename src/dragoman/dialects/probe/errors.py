@@ -95,6 +95,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.TooSoon: _EXHAUSTED,
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),
+    refusals.BadPicture: Words(400, _INVALID, "invalid argument: the picture cannot be used"),
     refusals.AlreadyEnrolled: Words(409, "ALREADY_EXISTS", "already exists: the factor is enrolled"),
     refusals.NotEnrolled: Words(404, "NOT_FOUND", "not found: the factor is not enrolled"),
 }

@@ -109,6 +109,10 @@ def _unusable(refusal: refusals.BadIdentifier, _: Call) -> Answer:
     return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
 
 
+def _unusable_picture(refusal: refusals.BadPicture, _: Call) -> Answer:
+    return failure(400, f"Invalid image: {refusal.why}", "error-invalid-image")
+
+
 def _setting_refused(refusal: refusals.SettingRefused, _: Call) -> Answer:
     return failure(400, f"Value for setting {refusal.name[:100]} is refused: {refusal.why}", _SETTING)
 
@@ -160,6 +164,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.BadPicture: _unusable_picture,
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
 }

@@ -8,7 +8,18 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, keys, mailed, permissions, public, settings, wire
+from dragoman.dialects.rocketchat import (
+    avatars,
+    entrance,
+    errors,
+    forms,
+    keys,
+    mailed,
+    permissions,
+    public,
+    settings,
+    wire,
+)
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -167,6 +178,7 @@ OPERATIONS = (
     setting,
     change_setting,
     *mailed.OPERATIONS,
+    *avatars.OPERATIONS,
     *keys.OPERATIONS,
     *permissions.OPERATIONS,
 )

@@ -18,6 +18,7 @@ def upgrade() -> None:
     op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
     _document()
     _enrolment()
+    _picture()
 
 
 def _document() -> None:
@@ -51,3 +52,19 @@ def _enrolment() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
+
+
+def _picture() -> None:
+    op.create_table(
+        "picture",
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("media", sa.Text(), nullable=False),
+        sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.Column("updated_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_picture_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_picture")),
+        sqlite_strict=True,
+    )
