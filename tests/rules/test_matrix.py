@@ -23,7 +23,7 @@ from kit.postgres import Cluster
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
-WORKED = (200, 204, 307, 308)
+WORKED = (200, 201, 204, 307, 308)
 WEEK = 7 * 24 * 60 * 60
 
 
@@ -149,6 +149,7 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
         "flashback": (401, "NO_PASSWORD_SET"),
     },
     "pending": {"probe": (200, "pending")},
+    "write block": {"flashback": (403, "EMAIL_NOT_VERIFIED")},
     "no session": {
         "rocketchat": (401, "You must be logged in to do this."),
         "pocketm8": (401, "UNAUTHORIZED"),
@@ -164,7 +165,10 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
         "flashback": (400, "INVALID_VERIFICATION_TOKEN"),
         "web": (404, "This link does not work"),
     },
-    "wrong old": {"probe": (403, "permission denied: wrong old password")},
+    "wrong old": {
+        "probe": (403, "permission denied: wrong old password"),
+        "rocketchat": (400, "Invalid password [error-invalid-password]"),
+    },
 }
 """The documented answers, by reason and dialect. The contract decides these, not our own tables."""
 
@@ -179,12 +183,14 @@ REASONS: dict[str, dict[Proves, str]] = {
     "deactivated": _NOT_ACTIVE,
     "deleted": _NOT_ACTIVE,
     "invited": _NOT_ACTIVE,
-    "another organization": {"password": "not admitted", "code": "not admitted", "session": "no session"},
+    "another organization": {
+        "password": "not admitted", "code": "not admitted", "session": "no session", "confirm": "no session",
+    },
     "second factor enrolled": {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
         "confirm": "no session", "ticket": "code wanted",
     },
-    "never verified": {"password": "pending"},
+    "never verified": {"password": "pending", "session": "write block"},
     "sessions ended": {
         "code": "no attempt", "refresh": "no chain", "session": "no session", "confirm": "no session",
     },
@@ -213,7 +219,7 @@ def expected(policy: str, recipe: Recipe) -> tuple[int, Any] | None:
         return (400, "INVALID_RESET_TOKEN")
     if reason == "no session" and recipe.form == "access token":
         return (400, "INVALID_OR_EXPIRED_TOKEN")
-    if policy == "never verified" and recipe.dialect != "probe":
+    if policy == "never verified" and recipe.dialect != "probe" and not recipe.verified:
         return None
     if reason == "no session" and recipe.form == "resume":
         return (401, "Unauthorized")
@@ -304,6 +310,10 @@ async def test_every_operation_has_a_recipe(house: House) -> None:
         asked = {r.proves for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)}
         if operation.access in ("client", "any"):
             assert asked <= {"session", "code", "confirm"}, operation
+        blocked = {
+            r.verified for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)
+        }
+        assert blocked == {operation.verified}, operation
         full = {
             r.full_only for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)
         }

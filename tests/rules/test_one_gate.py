@@ -116,9 +116,11 @@ _OF_CORE = frozenset(
         "feed",
         "jwks",
         "life",
+        "members",
         "on_behalf",
         "own_factors",
         "pictures",
+        "preferences",
         "proving",
         "random",
         "ready",
@@ -144,7 +146,8 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
         if re.search(
-            r"\.(?:signin|sessions|accounts|addresses|factors|own_factors|proving|life|recovery|access_keys)\._", chain
+            rf"\.(?:{'|'.join(sorted(_OF_CORE))})\._",
+            chain,
         ):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 

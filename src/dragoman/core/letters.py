@@ -41,6 +41,8 @@ NOTICES: Mapping[str, tuple[str, ...]] = {
     "lane_closed": ("link",),
     "account_deactivated": (),
     "account_deleted": ("days",),
+    "provider_linked": ("provider",),
+    "provider_unlinked": ("provider",),
 }
 """Letters that tell an owner what happened; an operator may switch each off."""
 

@@ -615,11 +615,8 @@ async def test_calls_of_one_user_are_limited_over_connections(
 
 def hold_time(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let durations stand still, so that no window ends by itself; the list holds the seconds."""
-    from dragoman.dialects.rocketchat.ddp.limits import Windows
-
     now = [1000.0]
-    count = Windows.count
-    monkeypatch.setattr(Windows, "count", lambda self, _, asked: count(self, now[0], asked))
+    monkeypatch.setattr(house.clock, "monotonic", lambda: now[0])
     return now
 
 

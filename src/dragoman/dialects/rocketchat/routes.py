@@ -9,12 +9,15 @@ from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import (
+    accounts,
     avatars,
     entrance,
     errors,
+    factors,
     forms,
     keys,
     mailed,
+    method_call,
     permissions,
     public,
     settings,
@@ -181,4 +184,7 @@ OPERATIONS = (
     *avatars.OPERATIONS,
     *keys.OPERATIONS,
     *permissions.OPERATIONS,
+    *accounts.OPERATIONS,
+    *factors.OPERATIONS,
+    *method_call.OPERATIONS,
 )
