@@ -110,6 +110,7 @@ _OF_CORE = frozenset(
         "addresses",
         "administration",
         "clock",
+        "directory",
         "documents",
         "doors",
         "factors",

@@ -9,16 +9,16 @@ from typing import ClassVar
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
-from dragoman.core.organizations import may_see
 from dragoman.core.pictures import LARGEST_UPLOAD
-from dragoman.core.refusals import NotFound
 from dragoman.dialects.rocketchat import permissions, wire
+from dragoman.dialects.rocketchat.accounts import meant
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.dialects.rocketchat.public import site_of
+from dragoman.dialects.rocketchat.wire_accounts import Who
 from dragoman.http import Answer, Call, File, operation
-from dragoman.model import Account, Picture
+from dragoman.model import Account, Person, Picture
 
 _COLOURS = (
     "#c62828", "#ad1457", "#6a1b9a", "#4527a0", "#283593", "#1565c0", "#00695c", "#2e7d32", "#33691e", "#9e4a00",
@@ -46,14 +46,7 @@ _NO_URL = failure(400, "Invalid avatar URL: addresses are not fetched, send the 
 _NOT_ALLOWED = failure(400, "Not allowed", "error-not-allowed")
 
 
-class Whose(Struct, rename="camel"):
-    """Whose picture is meant; nobody: one's own."""
-
-    user_id: str | UnsetType = UNSET
-    username: str | UnsetType = UNSET
-
-
-class NewAvatar(Whose, rename="camel"):
+class NewAvatar(Who, rename="camel"):
     """A picture. `avatarUrl` is known and refused: no address that a client names is ever fetched."""
 
     multipart: ClassVar[bool] = True
@@ -83,12 +76,12 @@ async def avatar(call: Call) -> Answer:
     return Answer(200, found.image, (("content-type", found.media), *headers))
 
 
-@operation("GET", "/api/v1/users.getAvatar", query=Whose, answers={307: None}, access="any", tag="avatars")
-async def get_avatar(call: Call, query: Whose) -> Answer:
+@operation("GET", "/api/v1/users.getAvatar", query=Who, answers={307: None}, access="any", tag="avatars")
+async def get_avatar(call: Call, query: Who) -> Answer:
     """Lead to the picture of somebody."""
     name = query.username
     if name is UNSET:
-        name = (await call.core.accounts.person(await _meant(call, query))).username
+        name = (await _seen(call, query)).username
     return Answer(307, None, (("location", f"{site_of(call)}/avatar/{quote(name, safe='')}"),))
 
 
@@ -115,8 +108,8 @@ async def set_avatar(call: Call, body: NewAvatar) -> wire.Done | Answer:
     return wire.DONE
 
 
-@operation("POST", "/api/v1/users.resetAvatar", body=Whose, answers={200: wire.Done}, access="any", tag="avatars")
-async def reset_avatar(call: Call, body: Whose) -> wire.Done | Answer:
+@operation("POST", "/api/v1/users.resetAvatar", body=Who, answers={200: wire.Done}, access="any", tag="avatars")
+async def reset_avatar(call: Call, body: Who) -> wire.Done | Answer:
     """Take a picture away, so that the first letters of the name are shown."""
     account = await _own_or_other(call, body)
     if account is None:
@@ -125,24 +118,17 @@ async def reset_avatar(call: Call, body: Whose) -> wire.Done | Answer:
     return wire.DONE
 
 
-async def _own_or_other(call: Call, whose: Whose) -> Account | None:
+async def _own_or_other(call: Call, whose: Who) -> Account | None:
     """Return whose picture is to be changed, None where it takes a permission that is missing. Raises NotFound."""
-    account = await _meant(call, whose)
+    account = (await _seen(call, whose)).account
     own = account.id == call.signed_in.account.id
     return account if own or await permissions.has(call, "edit-other-user-avatar") else None
 
 
-async def _meant(call: Call, whose: Whose) -> Account:
+async def _seen(call: Call, whose: Who) -> Person:
     """Return whom a request names, the caller where it names nobody. Raises NotFound."""
-    if whose.user_id is not UNSET:
-        account = await call.core.accounts.by_alias(wire.ALIAS, whose.user_id)
-    elif whose.username is not UNSET:
-        account = await call.core.accounts.named(f"username:{whose.username}")
-    else:
-        return call.signed_in.account
-    if not may_see(call.signed_in.account, account):
-        raise NotFound
-    return account
+    account = await meant(call, whose) or call.signed_in.account
+    return await call.core.administration.seen(call.signed_in, account)
 
 
 OPERATIONS = (avatar, get_avatar, set_avatar, reset_avatar)
