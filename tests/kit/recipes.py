@@ -190,6 +190,16 @@ async def _avatar(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", f"/avatar/{guest.username}")
 
 
+def _policy_of_reset() -> Recipe:
+    """Ask what a password has to be, with the link that resets it, which is not used up."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = await guest.house.ticket("reset", guest.person)
+        return await guest.call("GET", "/api/v1/pw.getPolicyReset", params={"token": token})
+
+    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "nothing", send)
+
+
 def _ldap(act: str, **body: str) -> Recipe:
     """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
 
@@ -325,6 +335,9 @@ ROCKETCHAT = (
     _setting("POST", "LDAP_Enable", json={"value": False}),
     *AVATARS,
     *LDAP,
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),

@@ -64,7 +64,7 @@ def initials(name: str) -> Picture:
     return Picture("image/svg+xml", hashlib.sha256(image).hexdigest()[:32], image)
 
 
-@operation("GET", "/avatar/{username}", access="optional", hidden=True, tag="avatars")
+@operation("GET", "/avatar/{username}", answers={200: None, 304: None}, access="optional", tag="avatars")
 async def avatar(call: Call) -> Answer:
     """Give the picture of somebody, else the first letters of the name, whether or not anybody has that name."""
     name = call.path["username"]
