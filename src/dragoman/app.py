@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from dragoman import sections
+from dragoman import sections, test_mode
 from dragoman.adapters.upstream.github import GithubProvider
 from dragoman.adapters.upstream.oidc import OidcProvider
 from dragoman.adapters.upstream.place import Place
@@ -57,6 +57,7 @@ log = structlog.get_logger("dragoman.app")
 TICK_SECONDS = 1.0
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 _CHECK = "master_key_check"
+_TEST = "test_mode"
 
 
 class NotReady(Exception):
@@ -76,13 +77,18 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
-            directory=bool(settings.directory.urls),
+            directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
+            exempt_networks=settings.limits.exempt_networks,
+            create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
         ))),
-        (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
+        (of.flashback, flashback.dialect(flashback.Config(
+            expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
+            settings_depth=of.flashback.settings_depth,
+        ))),
     )  # fmt: skip
     return tuple(
         Mount(
@@ -104,6 +110,8 @@ def configured(settings: Settings) -> Configured:
         for known in catalogue()
         if known.tighter is not None
     )
+    if test_mode.is_on(settings):
+        return test_mode.configured(settings, storables, policy)
     return Configured(storables, lambda in_force: policy(with_values(settings, in_force)))
 
 
@@ -140,6 +148,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
     return Policy(
@@ -248,6 +257,21 @@ def migrate(settings: Settings) -> None:
         raise NotReady(str(why)) from None
 
 
+async def hold_to_birth(db: Engine, *, test: bool) -> None:
+    """Hold the test switch to databases that were made with it, and these to it (threat 50). Raises NotReady."""
+    born = await accounts.meta(db, _TEST) is not None
+    if test and not born:
+        if await accounts.meta(db, _CHECK) is not None:
+            raise NotReady(f"{test_mode.NAME}: this database was made without it; give it a new, empty storage.data")
+
+        async def mark(tx: Tx) -> bool:
+            return await accounts.set_meta_once(tx, _TEST, "yes")
+
+        await db.transaction(mark)
+    elif born and not test:
+        raise NotReady(f"this database was made in test mode ({test_mode.NAME}); it can be used in no other")
+
+
 async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:
     """Load the key ring, made only together with a new database (threat 38).
 
@@ -293,6 +317,7 @@ async def opened(
     try:
         if not await is_current(db):
             raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
+        await hold_to_birth(db, test=test_mode.is_on(settings))
         sealer = await open_sealer(db, settings.key_ring, random, clock)
         doors = open_doors(mounts(settings))
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:

@@ -88,6 +88,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.", extra=SMALLER)] = (
         100
     )
+    exempt_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks that are never blocked as a whole, `198.51.100.0/24`; accounts' own limits stay."),
+    ] = ()
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
 
 
@@ -381,12 +385,49 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    rate_limit: Annotated[
+        bool, Meta(description="Limit how often one network may call each operation over REST.", extra=TRUE)
+    ] = True
+    rate_limit_calls: Annotated[
+        Count,
+        Meta(
+            description="Calls of one operation in `rate_limit_seconds`; bots that sign in for each call need more.",
+            extra=SMALLER,
+        ),
+    ] = 10
+    rate_limit_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="How long those are counted, in seconds from the first.", extra=LARGER)
+    ] = 60.0
+    rate_limit_register: Annotated[
+        Count, Meta(description="Registrations from one network in a minute.", extra=SMALLER)
+    ] = 1
+    test_mode: Annotated[
+        bool,
+        Meta(
+            description="For test suites of clients: no rates, no second factors, any setting as it is set over the"
+            " wire. Refused where anything but this machine could call, and with a database made without it."
+        ),
+    ] = False
+    create_tokens_secret: Annotated[
+        str,
+        Meta(
+            pattern="^(.{16,})?$",
+            description="What `users.createToken` has to bring beside an administrator, the original's"
+            " `CREATE_TOKENS_FOR_USERS_SECRET`; 16 characters or more. Empty: nobody makes tokens for others.",
+        ),
+    ] = ""
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    settings_size: Annotated[
+        int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
+    ] = 32_768
+    settings_depth: Annotated[
+        int, Meta(ge=1, le=30, description="How many objects and lists may be in one another there.")
+    ] = 10
 
 
 class Probe(Dialect, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
@@ -34,16 +35,17 @@ from dragoman.sections import (
 
 SECRETS = frozenset(
     {
-        "storage.postgres", "mail.password", "directory.bind_password", "providers.google.client_secret",
-        "providers.github.client_secret", "providers.microsoft.client_secret", "providers.oidc.client_secret",
+        "storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
+        "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
+        "providers.oidc.client_secret",
     }
 )  # fmt: skip
 """Settings whose value may hold a password: never printed."""
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
-        "account_deleted", "provider_linked", "provider_unlinked",
+        "key_added", "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed",
+        "account_deactivated", "account_deleted", "provider_linked", "provider_unlinked",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
@@ -271,6 +273,11 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    for text in settings.limits.exempt_networks:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as why:
+            faults.append(f"limits.exempt_networks: {why}")
     faults += _mail_faults(settings)
     faults += _directory_faults(settings.directory)
     faults += _provider_faults(settings.providers)

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
+from dragoman.core.administration import Administration
 from dragoman.core.background import Background
+from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
@@ -25,10 +28,13 @@ from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.members import Members
+from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
@@ -79,17 +85,23 @@ class Core:
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.upstream = Upstream(self._tools, self.signin, providers)
+        self.access_keys = AccessKeys(self._tools, self.signin)
+        self.on_behalf = OnBehalf(self._tools, self.signin)
         self.sessions = Sessions(self._tools)
+        self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
+        self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.documents = Documents(self._tools)
+        self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
         self._surveyed_at = 0
 

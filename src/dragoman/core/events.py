@@ -10,6 +10,7 @@ from dragoman.storage.engine import Engine, Tx
 
 Kind = Literal[
     "signed_in",  # a session was inserted; detail: proof, policy (client, child or key)
+    "signed_in_by",  # an administrator opened a session of somebody else, the next line's; detail: by
     "password_refused",  # detail: reason
     "code_refused",  # a wrong code of the second factor
     "sign_in_refused",  # the credential was right, something else was not; detail: reason
@@ -32,6 +33,7 @@ Kind = Literal[
     "provider_unlinked",  # detail: provider, by (owner, operator, directory)
     "factor_enrolled",
     "factor_removed",
+    "device_changed",  # detail: what (trusted, untrusted, removed), by; for removed also number, of sessions ended
     "keys_rotated",  # detail: use
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
     "message_dead",  # a letter is tried no more; detail: message, tries, fault

@@ -33,6 +33,7 @@ NOTICES: Mapping[str, tuple[str, ...]] = {
     "password_set": (),
     "factor_added": ("factor",),
     "factor_removed": ("factor", "by"),
+    "key_added": ("key", "address"),
     "address_changed": ("old", "new", "link", "days"),
     "phone_changed": ("old", "new", "link", "days"),
     "chain_stolen": ("address", "client"),

@@ -11,6 +11,7 @@ from dragoman.storage import (
     attempts,
     codes,
     counters,
+    devices,
     enrolments,
     events,
     identifiers,
@@ -35,6 +36,7 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
     closing = min(budget.closes_at or UNCLOSED for budget in (budgets.strangers, budgets.codes_strangers))
     pieces: tuple[Callable[[Tx], Awaitable[int]], ...] = (
         lambda tx: sessions.sweep(tx, now - 90 * DAY),
+        lambda tx: devices.sweep(tx, now - 90 * DAY),
         lambda tx: attempts.sweep(tx, now - DAY),
         lambda tx: tickets.sweep(tx, now - DAY),
         lambda tx: codes.sweep(tx, now - DAY),

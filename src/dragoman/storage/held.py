@@ -110,8 +110,14 @@ SECTIONS: tuple[Section, ...] = (
     _paged(
         "sessions", "session",
         """id:id kind door=dialect name hint=lastCharacters bypass:flag parent:id created_at:time seen_at:time
-           idle_until:time ends_at:time address user_agent device methods proved_at:time ended_at:time ended_why""",
+           idle_until:time ends_at:time address user_agent device device_id:id methods proved_at:time
+           ended_at:time ended_why""",
         _AFTER["session"],
+    ),
+    _section(
+        "devices", "device",
+        """id:id name type os browser user_agent address created_at:time seen_at:time trusted_until:time""",
+        "created_at, id",
     ),
     _section("knownNetworks", "known_network", "network last_at:time", "last_at, network"),
     _section("knownBrowsers", "mark", "created_at:time last_at:time", "created_at, hash"),
@@ -191,6 +197,8 @@ LEFT_OUT: Mapping[str, str] = {
     "session.odd_retries": INNER,
     "session.key_id": INNER,
     "session.seed": PROVES,
+    "device.account": OURS,
+    "device.fingerprint": HASHED,
     "known_network.account": OURS,
     "mark.account": OURS,
     "mark.hash": PROVES,

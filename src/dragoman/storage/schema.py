@@ -280,6 +280,7 @@ session = _table(
     _text("methods"),
     _number("proved_at"),
     _bytes("proved_client", null=True),
+    _bytes("device_id", null=True),
     _number("generation", 0),
     _number("confirmed_generation", 0),
     _number("rotated_at", 0),
@@ -379,6 +380,29 @@ document = _table(
 
 Kept as long as its owner. Each change raises `version`.
 """
+
+device = _table(
+    "device",
+    _bytes("id", key=True),
+    _account(),
+    _bytes("fingerprint"),
+    _text("name"),
+    _text("type"),
+    _text("os"),
+    _text("browser"),
+    _text("user_agent"),
+    _text("address"),
+    _number("created_at"),
+    _number("seen_at"),
+    _number("trusted_until", null=True),
+    kept=90 * DAY,
+)
+"""What clients said of themselves when they signed in. Kept for 90 days after the last sign-in.
+
+`fingerprint` is keyed. `trusted_until` is a mark of the owner's that nothing asks for.
+"""
+sa.Index("uq_device_account_fingerprint", device.c.account, device.c.fingerprint, unique=True)
+sa.Index("ix_device_seen_at", device.c.seen_at)
 
 provider_link = _table(
     "provider_link",

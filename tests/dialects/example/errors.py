@@ -58,6 +58,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: _LATER,
     refusals.SettingRefused: _ODD,
     refusals.LastAdministrator: _FORBIDDEN,
+    refusals.LastOwner: _FORBIDDEN,
+    refusals.NotToOneself: _FORBIDDEN,
+    refusals.WrongStatus: _ODD,
+    refusals.DocumentRefused: _ODD,
     refusals.AlreadyEnrolled: _TAKEN,
     refusals.NotEnrolled: _NONE,
 }
@@ -72,6 +76,7 @@ FAULTS: Mapping[type[Fault], str] = {
     faults.HeadersTooLarge: "long",
     faults.NoSuchPath: "none",
     faults.NoSuchMethod: "none",
+    faults.TooManyRequests: "later",
     faults.Unexpected: "broken",
 }
 
