@@ -84,9 +84,9 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
-        self.upstream = Upstream(self._tools, self.signin, providers)
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
         self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)

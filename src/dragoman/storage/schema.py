@@ -403,7 +403,6 @@ device = _table(
 """
 sa.Index("uq_device_account_fingerprint", device.c.account, device.c.fingerprint, unique=True)
 sa.Index("ix_device_seen_at", device.c.seen_at)
-
 provider_link = _table(
     "provider_link",
     _text("issuer", key=True),

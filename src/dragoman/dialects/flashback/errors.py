@@ -55,7 +55,6 @@ MISSING: Mapping[str, No] = {
     "devices": No(404, "NOT_FOUND", "There is no such device"),
 }
 """What is not found, by the operation's tag; elsewhere it is a user."""
-
 PROVIDER_NOT_OFFERED = No(400, "PROVIDER_NOT_AVAILABLE", "This server does not sign in with this provider")
 """What a provider that is not configured is called below `/auth`."""
 
