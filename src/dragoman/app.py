@@ -134,6 +134,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        registrations=Budget((Window(limits.registrations_hour, HOUR), Window(3 * limits.registrations_hour, DAY))),
     )
     given = settings.accounts
     return Policy(
@@ -146,6 +147,10 @@ def policy(settings: Settings) -> Policy:
         code_life=_seconds(given.code_minutes) * 1000,
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
+        sign_up=given.sign_up,
+        registration_secret=Secret(given.registration_secret),
+        approval=given.approval,
+        wants_verified=frozenset({"rocketchat"} if settings.dialects.rocketchat.require_verified else ()),
     )
 
 

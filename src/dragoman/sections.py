@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Minutes = Annotated[float, Meta(gt=0, le=24 * 60)]
+Registration = Literal["disabled", "secret", "private", "public"]
 
 # A setting that says which way is tighter can also be stored, and changed while the server runs; the file then is the
 # loosest that it can be (threat 37). `true` and `false` are for switches, `earlier` for words, tightest first.
@@ -89,6 +90,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         100
     )
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
+    registrations_hour: Annotated[
+        Count, Meta(description="Registrations per network in an hour; three times as many in a day.", extra=SMALLER)
+    ] = 20
 
 
 class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,8 +124,27 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 10.0
     registration: Annotated[
-        Literal["disabled", "public"], Meta(description="Whether anybody may register.", extra=EARLIER)
+        Registration,
+        Meta(
+            description="Who may register into the default organization, over Rocket.Chat's wire: nobody; whoever has"
+            " `registration_secret`; everybody, without being told whether an address is taken; everybody.",
+            extra=EARLIER,
+        ),
     ] = "disabled"
+    sign_up: Annotated[
+        Registration,
+        Meta(
+            description="The same for those who register with an organization of their own, over Flashback's wire.",
+            extra=EARLIER,
+        ),
+    ] = "public"
+    registration_secret: Annotated[
+        str, Meta(description="What opens `secret` registration, 16 characters or more.")
+    ] = ""
+    approval: Annotated[
+        bool,
+        Meta(description="Whoever registers waits, suspended, until an operator activates the account.", extra=TRUE),
+    ] = False
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,6 +268,10 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    require_verified: Annotated[
+        bool,
+        Meta(description="Let nobody but administrators in who never verified an address.", extra=TRUE),
+    ] = False
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):

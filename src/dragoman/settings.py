@@ -20,13 +20,14 @@ from msgspec.structs import replace
 
 from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passwords, Server, Storage
 
-SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
+SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password", "accounts.registration_secret"})
 """Settings whose value may hold a password: never printed."""
+SHORTEST_SECRET = 16
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
-        "account_deleted",
+        "address_changed", "phone_changed", "address_yielded", "chain_stolen", "codes_used_up", "lane_closed",
+        "account_deactivated", "account_deleted",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
@@ -254,6 +255,7 @@ def _contradictions(settings: Settings) -> list[str]:
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
     faults += _mail_faults(settings)
+    faults += _registration_faults(settings)
     faults += _directory_faults(settings.directory)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
@@ -302,6 +304,19 @@ def _has_port(parts: SplitResult) -> bool:
         return parts.port is None or parts.port > 0
     except ValueError:
         return False
+
+
+def _registration_faults(settings: Settings) -> list[str]:
+    faults, given = [], settings.accounts
+    for name in ("registration", "sign_up"):
+        chosen = getattr(given, name)
+        if chosen == "secret" and not given.registration_secret:
+            faults.append(f"accounts.registration_secret: accounts.{name} is secret, but there is none")
+        if chosen == "private" and settings.mail.transport == "off":
+            faults.append(f"mail.transport: accounts.{name} is private: whoever registers is answered by mail alone")
+    if 0 < len(given.registration_secret) < SHORTEST_SECRET:
+        faults.append(f"accounts.registration_secret: shorter than {SHORTEST_SECRET} characters, it can be guessed")
+    return faults
 
 
 def _mail_faults(settings: Settings) -> list[str]:

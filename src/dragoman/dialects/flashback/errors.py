@@ -71,6 +71,8 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.PasswordNeeded: No(400, "PASSWORD_REQUIRED", "Choose a password"),
     refusals.SamePassword: No(400, "WEAK_PASSWORD", "Choose a password that is not the present one"),
     refusals.NotOffered: No(403, "FORBIDDEN", "This server does not offer it"),
+    refusals.RegistrationClosed: No(403, "FORBIDDEN", "Nobody registers here by himself"),
+    refusals.RegistrationSecret: No(403, "FORBIDDEN", "Only those who are invited register here"),
     refusals.TooSoon: No(429, "RATE_LIMITED", "A mail was sent a moment ago; try again shortly"),
     refusals.SettingRefused: No(400, "INVALID_REQUEST", "The setting cannot take this value"),
     refusals.LastAdministrator: No(400, "LAST_OWNER", "Nobody else could administer this installation"),

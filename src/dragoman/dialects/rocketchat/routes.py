@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, public, settings, wire
+from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, public, registering, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -165,4 +165,5 @@ OPERATIONS = (
     setting,
     change_setting,
     *mailed.OPERATIONS,
+    *registering.OPERATIONS,
 )

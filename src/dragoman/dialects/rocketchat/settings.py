@@ -46,7 +46,8 @@ def _minutes(seconds: Any) -> Any:
     return seconds / 60 if type(seconds) in (int, float) and abs(seconds) < 1e9 else seconds
 
 
-_FORMS = {"disabled": "Disabled", "public": "Public"}
+_FORMS = {"disabled": "Disabled", "secret": "Secret URL", "private": "Public", "public": "Public"}
+"""What this wire calls the words; to its clients, whether an address is told to be taken makes no difference."""
 _WORDS = {form: word for word, form in _FORMS.items()}
 
 
@@ -68,20 +69,25 @@ MAPPED: Mapping[str, Mapped] = {
     f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
     f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
     f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
-    "Accounts_RegistrationForm": Mapped("accounts.registration", "Disabled or Public", _FORMS.__getitem__, _word),
+    "Accounts_RegistrationForm": Mapped(
+        "accounts.registration", "Disabled, Secret URL or Public", _FORMS.__getitem__, _word
+    ),
+    "Accounts_ManuallyApproveNewUsers": Mapped("accounts.approval", _SWITCH),
+    "Accounts_EmailVerification": Mapped("dialects.rocketchat.require_verified", _SWITCH),
     "Accounts_PasswordReset": Mapped("accounts.password_reset", _SWITCH, mailed=True),
 }
 """Settings that administrators read and change at run time (contract sections 7.1, 8 and 10)."""
 
+_SECRET = "Accounts_RegistrationForm_SecretURL"
+"""Shown to nobody: `accounts.registration_secret` stands in the configuration file alone."""
 _FIXED: Mapping[str, Shown] = {
     "API_Gitlab_URL": "",
     "Accounts_EmailOrUsernamePlaceholder": "",
-    "Accounts_EmailVerification": False,
     "Accounts_Iframe_api_method": "POST",
     "Accounts_Iframe_api_url": "",
-    "Accounts_ManuallyApproveNewUsers": False,
     "Accounts_PasswordPlaceholder": "",
     "Accounts_RegistrationForm_LinkReplacementText": "",
+    _SECRET: "",
     "Accounts_ShowFormLogin": True,
     f"{_FACTOR}By_Email_Auto_Opt_In": False,
     f"{_FACTOR}By_TOTP_Enabled": True,
@@ -105,7 +111,7 @@ _FIXED: Mapping[str, Shown] = {
 async def public(call: Call, query: SettingsQuery) -> PublicSettings:
     """Return a page of what a sign-in screen reads (contract section 6.2), by name."""
     values = await _every(call, await call.core.settings.in_force())
-    return _page({name: value for name, value in values.items() if not name.startswith(_BLOCK)}, query)
+    return _page({name: value for name, value in values.items() if not name.startswith((_BLOCK, _SECRET))}, query)
 
 
 async def every(call: Call, query: SettingsQuery) -> PublicSettings:

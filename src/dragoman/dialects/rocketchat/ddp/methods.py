@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
-from dragoman.dialects.rocketchat import entrance, errors, forms
+from dragoman.dialects.rocketchat import entrance, errors, forms, registering
 from dragoman.dialects.rocketchat.ddp import messages
 from dragoman.dialects.rocketchat.ddp.limits import Windows, rules
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token
@@ -149,9 +149,16 @@ async def logout_other_clients(visit: Visit, params: list[Any]) -> Token | None:
     return msgspec.structs.replace(_token(visit.held), id=UNSET)
 
 
-async def register_user(visit: Visit, _: list[Any]) -> None:
-    """Refuse: nobody registers here."""
-    raise NotDone(messages.problem("error-user-registration-disabled", "User registration is disabled"))
+async def register_user(visit: Visit, params: list[Any]) -> str | None:
+    """Register in the default organization, and tell the id; nobody is signed in. Where accounts are concealed, tell
+    nothing: a mail says the rest.
+    """
+    form = _read(params, 0, registering.Form)
+    refused = registering.unfit(form)
+    if refused is not None:
+        raise NotDone(messages.of_answer(refused))
+    person = (await registering.register(visit.call, form)).person
+    return None if person is None else person.aliases[ALIAS]
 
 
 async def send_forgot_password_email(visit: Visit, params: list[Any]) -> bool:
