@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -148,7 +149,7 @@ def policy(settings: Settings) -> Policy:
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
         sign_up=given.sign_up,
-        registration_secret=Secret(given.registration_secret),
+        registration_secret=sha256(given.registration_secret.encode()).digest() if given.registration_secret else b"",
         approval=given.approval,
         wants_verified=frozenset({"rocketchat"} if settings.dialects.rocketchat.require_verified else ()),
     )
@@ -163,8 +164,8 @@ def mailing(settings: Settings) -> Mailing:
     server, mail, links = settings.server, settings.mail, {}
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for purpose in ("reset", "verify", "invite"):
-            if template := getattr(section, f"link_{purpose}"):
+        for purpose in ("reset", "verify", "invite", "activate"):
+            if template := getattr(section, f"link_{purpose}", ""):
                 links[f"{name}.{purpose}"] = template
     scheme = "https" if server.tls_cert else "http"
     host = f"[{server.host}]" if ":" in server.host else server.host

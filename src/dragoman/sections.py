@@ -278,6 +278,13 @@ class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    link_activate: Annotated[
+        str,
+        Meta(
+            description="Where its mails lead to register with a link, `https://app.example.com/a/{id}?t={token}`;"
+            " empty: no such links."
+        ),
+    ] = ""
 
 
 class Probe(Dialect, frozen=True, forbid_unknown_fields=True):

@@ -259,8 +259,8 @@ def _contradictions(settings: Settings) -> list[str]:
     faults += _directory_faults(settings.directory)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for link in ("link_reset", "link_verify", "link_invite"):
-            found = getattr(section, link)
+        for link in ("link_reset", "link_verify", "link_invite", "link_activate"):
+            found = getattr(section, link, "")
             if found and not (found.startswith(("https://", "http://")) and found.count("{token}") == 1):
                 faults.append(f"dialects.{name}.{link}: found {found!r}, expected an http address with one {{token}}")
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):

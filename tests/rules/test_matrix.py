@@ -23,7 +23,12 @@ from kit.postgres import Cluster
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
-WORKED = (200, 204, 308)
+WORKED = (200, 201, 204, 308)
+OPEN = {
+    "accounts__registration": "public",
+    "dialects__flashback__link_activate": "https://app.example.com/a/{id}?t={token}",
+}
+"""What has to be configured for every operation to be offered."""
 WEEK = 7 * 24 * 60 * 60
 
 
@@ -31,7 +36,7 @@ WEEK = 7 * 24 * 60 * 60
 async def house(request: pytest.FixtureRequest, tmp_path: Path, postgres_cluster: Cluster) -> AsyncIterator[House]:
     """A house on either engine that locks soon."""
     limits = {"limits__account_5_minutes": ACCOUNT_LIMIT, "limits__network_5_minutes": NETWORK_LIMIT}
-    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits) as opened:
+    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits, **OPEN) as opened:
         yield opened
 
 
@@ -149,6 +154,7 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
         "flashback": (401, "NO_PASSWORD_SET"),
     },
     "pending": {"probe": (200, "pending")},
+    "write block": {"flashback": (403, "EMAIL_NOT_VERIFIED")},
     "no session": {
         "rocketchat": (401, "You must be logged in to do this."),
         "pocketm8": (401, "UNAUTHORIZED"),
@@ -184,7 +190,7 @@ REASONS: dict[str, dict[Proves, str]] = {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
         "confirm": "no session", "ticket": "code wanted",
     },
-    "never verified": {"password": "pending"},
+    "never verified": {"password": "pending", "session": "write block"},
     "sessions ended": {
         "code": "no attempt", "refresh": "no chain", "session": "no session", "confirm": "no session",
     },
@@ -213,7 +219,7 @@ def expected(policy: str, recipe: Recipe) -> tuple[int, Any] | None:
         return (400, "INVALID_RESET_TOKEN")
     if reason == "no session" and recipe.form == "access token":
         return (400, "INVALID_OR_EXPIRED_TOKEN")
-    if policy == "never verified" and recipe.dialect != "probe":
+    if policy == "never verified" and recipe.dialect != "probe" and not recipe.verified:
         return None
     if reason == "no session" and recipe.form == "resume":
         return (401, "Unauthorized")
@@ -304,6 +310,10 @@ async def test_every_operation_has_a_recipe(house: House) -> None:
         asked = {r.proves for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)}
         if operation.access in ("client", "any"):
             assert asked <= {"session", "code", "confirm"}, operation
+        blocked = {
+            r.verified for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)
+        }
+        assert blocked == {operation.verified}, operation
         full = {
             r.full_only for r in RECIPES if (r.dialect, r.method, r.path) == (name, operation.method, operation.path)
         }

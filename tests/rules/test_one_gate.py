@@ -106,7 +106,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 _OF_CORE = frozenset(
     {
         "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
-        "settings", "random", "jwks", "ready", "feed",
+        "settings", "random", "jwks", "ready", "feed", "registration", "activation",
     }
 )  # fmt: skip
 

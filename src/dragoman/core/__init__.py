@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dragoman.core.accounts import Accounts
+from dragoman.core.activation import Activation
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
@@ -77,6 +78,7 @@ class Core:
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.registration = Registration(self._tools, self.accounts, self.signin)
+        self.activation = Activation(self._tools, self.registration)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)

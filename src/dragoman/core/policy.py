@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from dragoman.core.limits import Budgets
-from dragoman.model import Millis, Secret
+from dragoman.model import Millis
 
 Registering = Literal["disabled", "secret", "private", "public"]
 
@@ -65,8 +65,8 @@ class Policy(Struct, frozen=True):
     whether an address is taken, everybody (decision 13)."""
     sign_up: Registering = "public"
     """The same for those who register with an organization of their own (decision 10)."""
-    registration_secret: Secret = Secret("")
-    """Opens `secret` registration; while it is empty nothing does."""
+    registration_secret: bytes = b""
+    """SHA-256 of what opens `secret` registration; while it is empty nothing does."""
     approval: bool = False
     """Whoever registers waits, suspended, until an operator activates the account."""
     wants_verified: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from hashlib import sha256
 from typing import Literal
 
 from msgspec import Struct
@@ -35,7 +36,6 @@ from dragoman.model import (
     Client,
     Id,
     Identifier,
-    Millis,
     Password,
     Pending,
     Person,
@@ -229,9 +229,9 @@ class Registration:
                 hours=hours,
             )  # fmt: skip
         return _Plan(
-            account=account, shown=shown, folded=folded, state="claimed" if invited is None else "verified", usernames=usernames, company=company,
-            sealed=sealed, client=client, door=door.name, ticket=ticket, letter=letter,
-            to=t.letters.destination(folded), first=policy.test, invited=invited,
+            account=account, shown=shown, folded=folded, state="claimed" if invited is None else "verified",
+            usernames=usernames, company=company, sealed=sealed, client=client, door=door.name, ticket=ticket,
+            letter=letter, to=t.letters.destination(folded), first=policy.test, invited=invited,
             yielding=None if invited is None else await self._claims.notice(folded, id),
         )  # fmt: skip
 
@@ -268,9 +268,9 @@ class Registration:
             await accounts.insert_organization(
                 tx, account.organization, plan.company.name, now, business=plan.company.business, default=False
             )
-        if plan.first and account.default_organization and not await accounts.administered(tx):
-            if await accounts.set_meta_once(tx, FIRST, str(now)):
-                account = replace(account, administrator=True, rank=OWNER_RANK, status="active")
+        first = plan.first and account.default_organization and not await accounts.administered(tx)
+        if first and await accounts.set_meta_once(tx, FIRST, str(now)):
+            account = replace(account, administrator=True, rank=OWNER_RANK, status="active")
         address = Identifier("email", plan.shown, plan.state, True)
         await newcomers.insert(tx, account, [address, Identifier("username", username, "vouched", True)])
         scheme, sealed = plan.sealed
@@ -327,8 +327,8 @@ def _admitted(policy: Policy, new: Newcomer) -> bool:
     if mode == "disabled" or (conceals and not policy.mail.enabled):
         raise refusals.RegistrationClosed
     if mode == "secret":
-        wanted, given = (s.reveal().encode("utf-8", "surrogatepass") for s in (policy.registration_secret, new.secret))
-        if not wanted or not hmac.compare_digest(wanted, given):
+        given = sha256(new.secret.reveal().encode("utf-8", "surrogatepass")).digest()
+        if not hmac.compare_digest(policy.registration_secret, given):
             raise refusals.RegistrationSecret
     return conceals
 

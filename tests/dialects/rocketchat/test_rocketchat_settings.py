@@ -37,6 +37,8 @@ DEFAULTS: dict[str, Any] = {
     f"{FACTOR}By_Email_Code_Expiration": 600,
     f"{FACTOR}RememberFor": 600,
     "Accounts_RegistrationForm": "Public",
+    "Accounts_ManuallyApproveNewUsers": False,
+    "Accounts_EmailVerification": False,
     "Accounts_PasswordReset": True,
 }
 """What the configuration of this file says, in the contract's names and units."""
@@ -51,6 +53,8 @@ TIGHTER: dict[str, Any] = {
     f"{FACTOR}By_Email_Code_Expiration": 90,
     f"{FACTOR}RememberFor": 100,
     "Accounts_RegistrationForm": "Disabled",
+    "Accounts_ManuallyApproveNewUsers": True,
+    "Accounts_EmailVerification": True,
     "Accounts_PasswordReset": False,
 }
 
@@ -63,7 +67,9 @@ LOOSER: dict[str, tuple[Any, ...]] = {
     f"{FACTOR}By_Email_Enabled": (),
     f"{FACTOR}By_Email_Code_Expiration": (601, 3600, 0, -600, 59),
     f"{FACTOR}RememberFor": (601, 1800, -1, 0),
-    "Accounts_RegistrationForm": ("Secret URL", "public", "PUBLIC", ""),
+    "Accounts_RegistrationForm": ("Secret", "public", "PUBLIC", "private", ""),
+    "Accounts_ManuallyApproveNewUsers": (),
+    "Accounts_EmailVerification": (),
     "Accounts_PasswordReset": (),
 }
 """Beyond what the file allows; of the switches the file's own value is the loosest there is."""

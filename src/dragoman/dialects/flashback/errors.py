@@ -34,6 +34,16 @@ _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
 """What a token that is no good is called at `POST /user/reset-password`."""
 
+_INVALID_ACTIVATION = No(400, "INVALID_ACTIVATION_LINK", "The link is not valid, or not for this address")
+_OF_LINKS: Mapping[str, No] = {
+    RESET: INVALID_RESET,
+    "/user/register": _INVALID_ACTIVATION,
+    "/user/activate": _INVALID_ACTIVATION,
+    "/links/{link_id}": _INVALID_ACTIVATION,
+}
+"""What a bad link is called where it is not one to verify an address with."""
+_UNFIT = No(400, "INVALID_REQUEST", "Fields are missing or wrong")
+
 METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
 
 REFUSALS: Mapping[type[Refusal], No] = {
@@ -112,7 +122,9 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
     """Dress a refusal of the core."""
     no = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.BadTicket) and call.operation is not None:
-        return answer(INVALID_RESET if call.operation.path == RESET else no)
+        return answer(_OF_LINKS.get(call.operation.path, no))
+    if isinstance(refusal, refusals.BadIdentifier) and refusal.kind != "email":
+        return answer(_UNFIT, f"{_UNFIT.text}: {refusal.kind}: {refusal.why}")
     if isinstance(refusal, refusals.WeakPassword):
         return answer(no, _WEAK[refusal.reason])
     if isinstance(refusal, Waiting):

@@ -14,7 +14,7 @@ from dragoman.dialects.rocketchat.wire import ALIAS, Email, Nothing, time_of
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Password, Person, Secret
 
-_UNFIT = re.compile(r"[<>/\\\\]")
+_UNFIT = re.compile(r"[<>/\\]")
 
 
 class Form(Struct, rename={"pass_": "pass", "secret_url": "secretURL"}):

@@ -78,7 +78,7 @@ MAPPED: Mapping[str, Mapped] = {
 }
 """Settings that administrators read and change at run time (contract sections 7.1, 8 and 10)."""
 
-_SECRET = "Accounts_RegistrationForm_SecretURL"
+_SECRET = "Accounts_RegistrationForm_SecretURL"  # noqa: S105  the name of a setting
 """Shown to nobody: `accounts.registration_secret` stands in the configuration file alone."""
 _FIXED: Mapping[str, Shown] = {
     "API_Gitlab_URL": "",
@@ -139,7 +139,11 @@ async def change(call: Call, name: str, value: Any) -> None:
             raise SettingRefused(name, "it is not changed here")
         return
     try:
-        await settings.set(mapped.core, mapped.take(value), call.signed_in, client=call.client)
+        floor = settings.floor(mapped.core)
+        said = mapped.show(floor)
+        # Where two words of the file are one here, that of the file is meant, if it can be.
+        wanted = floor if (type(value), value) == (type(said), said) else mapped.take(value)
+        await settings.set(mapped.core, wanted, call.signed_in, client=call.client)
     except SettingRefused:
         loosest = mapped.show(settings.floor(mapped.core))
         why = f"it takes {mapped.wanted}, no looser than {_text(loosest)}, which the configuration file says"

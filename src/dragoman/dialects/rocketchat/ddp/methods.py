@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -182,8 +183,11 @@ async def verify_email(visit: Visit, params: list[Any]) -> Token:
 
 
 async def _with_ticket(visit: Visit, purpose: Any, token: str, password: Password | None) -> Token:
-    call = visit.call
-    outcome = await call.core.signin.with_ticket(call.door, purpose, token, call.client, password=password)
+    call, by = visit.call, None
+    if visit.held is not None:
+        with suppress(NotSignedIn):
+            by = await visit.caller()
+    outcome = await call.core.signin.with_ticket(call.door, purpose, token, call.client, password=password, by=by)
     return await _arrived(visit, outcome, "password")
 
 
