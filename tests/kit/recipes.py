@@ -103,6 +103,8 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
+    verified: bool = False
+    """Whether an account that was never verified is refused."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -177,6 +179,21 @@ async def _register(guest: Guest) -> httpx2.Response:
     body = {"username": f"new-{guest.username}", "email": f"rc-{guest.email}", "pass": NEW_PASSWORD, "name": "New"}
     return await guest.call("POST", "/api/v1/users.register", json=body)
 
+
+def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
+    """A call of somebody signed in; `make` gives what is sent: `json`, `params`."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call(method, path, headers=_rc(guest), **make(guest))
+
+    return Recipe("rocketchat", method, path, **{"form": "", "proves": "session", **more}, send=send)
+
+
+_PERMISSIONS = {"permissions": [{"_id": "logout-other-user", "roles": ["admin"]}]}
+ROCKETCHAT_ACCOUNTS = (
+    _chatted("GET", "/api/v1/permissions.listAll", lambda _: {}),
+    _chatted("POST", "/api/v1/permissions.update", lambda _: {"json": _PERMISSIONS}, administrator=True),
+)
 
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
@@ -443,7 +460,7 @@ WEB = (
     *LINKS,
 )
 
-RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
+RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *ROCKETCHAT_ACCOUNTS, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
 
 
 def declared(house: House) -> list[tuple[str, Operation]]:

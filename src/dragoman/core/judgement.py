@@ -8,7 +8,7 @@ from dragoman.core import refusals
 from dragoman.core.doors import Door
 from dragoman.core.refusals import Refusal
 from dragoman.core.tokens import Opaque
-from dragoman.model import Password, Person, Session
+from dragoman.model import Millis, Password, Person, Session
 from dragoman.storage.credentials import Credential
 
 TELLING: Mapping[str, type[Refusal]] = {
@@ -39,6 +39,19 @@ def unfit(door: Door, person: Person, offers: tuple[str, ...], wants_verified: C
     if person.has_second_factor and not offers:
         return refusals.NoUsableFactor()
     return None
+
+
+def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -> bool:
+    """Tell whether the last proof of a session still counts, in the hands of this client (decision 25).
+
+    Of a key no proof counts; one that bypasses the second factor needs none (decision 17).
+
+    :param client: `second_factor.client_print` of who asks.
+    :param remembered: for how many milliseconds a proof counts.
+    """
+    if session.kind == "key":
+        return bool(session.bypass)
+    return session.proved_client == client and now - session.proved_at <= remembered
 
 
 def derivable(door: Door, session: Session) -> Opaque:

@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("session", sa.Column("bypass", NUMBER, server_default="0", nullable=False))
     op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
     _document()
+    _enrolment()
 
 
 def _document() -> None:
@@ -31,3 +32,22 @@ def _document() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+
+
+def _enrolment() -> None:
+    op.create_table(
+        "enrolment",
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("wrong", NUMBER, server_default="0", autoincrement=False, nullable=False),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("ends_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_enrolment_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account", "kind", name=op.f("pk_enrolment")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
