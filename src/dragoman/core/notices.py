@@ -28,6 +28,7 @@ A_DAY: Mapping[str, int] = {
     "password_reset": 5,
     "factor_added": 5,
     "factor_removed": 5,
+    "address_yielded": 5,
     "codes_used_up": 1,
     "lane_closed": 1,
 }

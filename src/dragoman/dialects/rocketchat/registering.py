@@ -14,6 +14,7 @@ from dragoman.dialects.rocketchat.wire import ALIAS, Email, Nothing, time_of
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Password, Person, Secret
 
+_USERNAME = re.compile(r"[0-9a-zA-Z_.-]+", re.ASCII)
 _UNFIT = re.compile(r"[<>/\\]")
 
 
@@ -73,15 +74,20 @@ def _user(person: Person) -> User:
 
 
 def unfit(form: Form) -> Answer | None:
-    """Return what is said of a name that cannot be one."""
-    return errors.failure(400, "Name contains invalid characters") if form.name and _UNFIT.search(form.name) else None
+    """Return what is said of a name or username that cannot be one; asked before anything else (section 8.1)."""
+    if form.name and _UNFIT.search(form.name):
+        return errors.failure(400, "Name contains invalid characters")
+    if isinstance(form.username, str) and not _USERNAME.fullmatch(form.username):
+        return errors.failure(400, "The username provided is not valid")
+    return None
 
 
 async def register(call: Call, form: Form) -> Registered:
     """Register in the default organization. Raises what `Registration.register` raises."""
+    username = form.username if isinstance(form.username, str) else None
     new = Newcomer(
-        email=form.email, password=Password.from_plain(form.pass_), username=form.username or None,
-        display_name=form.name or None, secret=Secret(form.secret or form.secret_url or ""),
+        email=form.email, password=Password.from_plain(form.pass_), username=username, display_name=form.name or None,
+        secret=Secret(form.secret or form.secret_url or ""),
     )  # fmt: skip
     return await call.core.registration.register(call.door, new, call.client)
 
