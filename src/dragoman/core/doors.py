@@ -26,6 +26,8 @@ class Door(Struct, frozen=True):
     """The form of what the client holds for a session."""
     factors: tuple[str, ...] = ("totp", "recovery")
     """Second factors the wire can carry, best first: a code is mailed at once where `email` is the first enrolled."""
+    asks_factors: bool = True
+    """False: the first factor is enough, whatever is enrolled. Under a dialect's test switch alone (threat 50)."""
     attempt: Literal["repeat", "handle"] | Signed = "repeat"
     """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
     signed limited token that names the attempt (decision 4)."""

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, ports
+from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.recovery import SLOT_SECONDS
-from dragoman.core.tools import Tools
+from dragoman.core.tools import Tools, attempt_hash
 from dragoman.model import Account, Client, Id, Mailed, Millis, Person, Typed
-from dragoman.storage import accounts, codes
+from dragoman.storage import accounts, attempts, codes
 from dragoman.storage.codes import Code
 from dragoman.storage.engine import Tx
 from dragoman.storage.outbox import Waiting
@@ -144,6 +144,26 @@ class MailedCodes:
 
         await t.db.transaction(fn)
         await asyncio.sleep(max(0.0, began + SLOT_SECONDS - t.clock.monotonic()))
+
+    async def again(self, door: Door, presented: str, client: Client) -> None:
+        """Mail another code for a paused sign-in. Raises NoSuchAttempt, NotOffered."""
+        t, now = self._t, self._t.clock.now()
+        attempt = await attempts.find(t.db, attempt_hash(t, door, presented))
+        if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
+            raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
+        account = await accounts.by_id(t.db, attempt.account)
+        if account is None or account.auth_epoch != attempt.auth_epoch:
+            raise refusals.NoSuchAttempt
+        way = await self.way(door, account)
+        if way is None:
+            raise refusals.NotOffered
+        lane = await lane_of(t.db, account.id, account.id, client, now)
+
+        async def fn(tx: Tx) -> None:
+            if not await t.limits.may_send(tx, way.destination, client, now, known=lane.known):
+                await self._put(tx, way, account, door, now)
+
+        await t.db.transaction(fn)
 
 
 def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[bytes, ...]:

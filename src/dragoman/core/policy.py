@@ -23,6 +23,10 @@ PATHS: Mapping[str, str] = {
 """Where our own page for each purpose of a mailed link lies; the token follows."""
 
 
+ALWAYS: Millis = 2**62
+"""How long a proof is remembered where every session counts as proved: under the test switch alone."""
+
+
 class Mailing(Struct, frozen=True):
     """What is mailed, and where its links lead."""
 
@@ -59,7 +63,7 @@ class Policy(Struct, frozen=True):
     code_life: Millis = 10 * 60_000
     """How long a mailed code is good, in milliseconds (decision 44)."""
     remembered: Millis = 10 * 60_000
-    """How long a proof counts as fresh, in milliseconds (decision 25)."""
+    """How long a proof counts as fresh, in milliseconds (decision 25); ALWAYS: whether there was one or not."""
     registration: Registering = "disabled"
     """Who may register into the default organization: nobody, whoever has the secret, everybody without being told
     whether an address is taken, everybody (decision 13)."""
@@ -72,4 +76,5 @@ class Policy(Struct, frozen=True):
     wants_verified: frozenset[str] = frozenset()
     """Doors that let nobody but administrators in who never verified an address, beside those that always do."""
     test: bool = False
-    """The test switch: the first to register becomes administrator, where there is none (decision 13)."""
+    """The test switch: the first to register becomes administrator, where there is none (decision 13); weak passwords
+    are taken (decision 26)."""

@@ -15,12 +15,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import events, identifiers, newcomers, refusals
-from dragoman.core.accounts import NAME_LENGTH, OWNER_RANK, Accounts
+from dragoman.core.accounts import NAME_LENGTH, Accounts
 from dragoman.core.claims import Claims
 from dragoman.core.credentials import policy as passwords
 from dragoman.core.doors import Door
 from dragoman.core.hashing import Lane
 from dragoman.core.notices import Notice
+from dragoman.core.organizations import OWNER_RANK
 from dragoman.core.passwords import hashed
 from dragoman.core.policy import Policy
 from dragoman.core.ports import new_id
@@ -183,9 +184,10 @@ class Registration:
             if conceals:
                 return False
             taken = await _taken(tx, folded, username)
-            told = await limits.may_tell(tx, client, now) if taken else await limits.may_still_tell(tx, client, now)
+            wait = await limits.until_telling(tx, client, now)
+            told = await limits.may_tell(tx, client, now) if taken else not wait
             if not told:
-                return False if policy.mail.enabled else refusals.TooSoon(HOUR // 1000)
+                return False if policy.mail.enabled else refusals.TooSoon(wait)
             if taken is None:
                 return True
             await events.record(tx, "registration_refused", now, client=client, reason=f"{taken}_taken")

@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import claims, events, judgement, mailed_codes, refusals, second_factor, trying
+from dragoman.core import claims, devices, events, judgement, mailed_codes, refusals, second_factor, trying
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -119,7 +119,7 @@ class SignIn:
         attempt = await attempts.find(self._t.db, handle)
         now = self._t.clock.now()
         if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
-            raise refusals.NoSuchAttempt
+            raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
         account = await accounts.by_id(self._t.db, attempt.account)
         if account is None or account.auth_epoch != attempt.auth_epoch:
             raise refusals.NoSuchAttempt
@@ -324,6 +324,7 @@ class SignIn:
         return replace(
             began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
             arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
+            sighting=devices.sighted(t, account.id, began.wish.device, began.client),
         )  # fmt: skip
 
     async def _by_directory(
@@ -369,7 +370,7 @@ class SignIn:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor:
+        if person.has_second_factor and began.door.asks_factors:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)
@@ -436,6 +437,7 @@ class SignIn:
             ends_at=None if absolute is None else now + absolute * 1000, client=began.client, methods=methods,
             proved_at=now, seed=draft.seed if door.refreshes else None, key_id=draft.key_id, name=None,
             device=began.wish.device,
+            device_id=await devices.note(tx, account.id, began.sighting, began.client, now),
         )  # fmt: skip
         print_of_client = second_factor.client_print(began.client)
         session = await sessions.insert(tx, grant, print_of_client)
@@ -464,7 +466,7 @@ class SignIn:
             return None
         grant = replace(
             parent, id=began.draft.child, door=door.name, parent=parent.id, token_use=door.token.use,
-            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None,
+            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None, device_id=None,
         )  # fmt: skip
         child = await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", child.id, proof=parent.methods, policy="child")
@@ -481,6 +483,7 @@ class SignIn:
         grant = replace(
             by, id=draft.key, kind="key", token_use=form.use, token_hash=draft.key_hash,
             sealed_token=draft.key_sealed, idle=None, ends_at=None, seed=None, key_id=None, name=form.use, device=None,
+            device_id=None,
         )  # fmt: skip
         await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")

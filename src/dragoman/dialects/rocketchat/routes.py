@@ -9,10 +9,14 @@ from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import (
+    accounts,
     entrance,
     errors,
+    factors,
     forms,
+    keys,
     mailed,
+    method_call,
     permissions,
     public,
     registering,
@@ -178,5 +182,9 @@ OPERATIONS = (
     change_setting,
     *mailed.OPERATIONS,
     *registering.OPERATIONS,
+    *keys.OPERATIONS,
     *permissions.OPERATIONS,
+    *accounts.OPERATIONS,
+    *factors.OPERATIONS,
+    *method_call.OPERATIONS,
 )
