@@ -266,7 +266,7 @@ class Recovery:
             return False  # the password is the directory's, and whoever left it must not come back by mail
         if purpose == "verify":
             return held.state != "verified"
-        proved = [one for one in await stored.listed(self._t.db, account.id) if one.proved]
+        proved = [one for one in await stored.listed(self._t.db, account.id) if one.kind == "email" and one.proved]
         return held.proved or not proved
 
     async def _letter(self, door: str, person: Person, draft: Draft, to: str, by: str = "") -> Waiting | None:
