@@ -88,7 +88,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
             expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
-            settings_depth=of.flashback.settings_depth,
+            settings_depth=of.flashback.settings_depth, plan=_plan(settings),
         ))),
     )  # fmt: skip
     return tuple(
@@ -97,6 +97,11 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         )
         for place, dialect in listed
     )  # fmt: skip
+
+
+def _plan(settings: Settings) -> flashback.Plan | None:
+    given = settings.dialects.flashback.plan
+    return flashback.Plan(given.id, given.name, given.description, given.capabilities) if given.name else None
 
 
 def open_doors(placed: Iterable[Mount]) -> list[Door]:

@@ -445,6 +445,26 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """The one subscription that everybody has, for clients that show it. Nothing is metered or refused by it."""
+
+    id: Annotated[str, Meta(description="The plan's id.")] = "plan"
+    name: Annotated[str, Meta(description="Its name, `Trial`; empty: nobody has a subscription.")] = ""
+    description: Annotated[str, Meta(description="What it is, for people.")] = ""
+    capabilities: Annotated[
+        tuple[
+            Annotated[
+                str, Meta(pattern=r"^[A-Z][A-Z0-9_]* [A-Z]+ (ALL_TIME|DAILY|WEEKLY|MONTHLY|YEARLY) [0-9]{1,18}( .*)?$")
+            ],
+            ...,
+        ],
+        Meta(
+            description="What it allows: code, type, period, most, and a text, as in"
+            " `STORAGE_TOTAL_BYTES STORAGE ALL_TIME 10737418240 Storage in bytes`."
+        ),
+    ] = ()
+
+
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
@@ -456,6 +476,7 @@ class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
             " empty: no such links."
         ),
     ] = ""
+    plan: Plan = Plan()
     settings_size: Annotated[
         int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
     ] = 32_768

@@ -446,6 +446,10 @@ ABOUT = {
 }  # fmt: skip
 
 
+async def _fb_quota(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/quota", headers=bearer(guest.held.get("fb", "x")))
+
+
 async def _fb_register(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/user/register", json={"email": f"new-{guest.email}", **ABOUT})
 
@@ -557,6 +561,7 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
     _asks("flashback", "/user/request-reset-password"),
     _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
+    Recipe("flashback", "GET", "/user/quota", "", "session", _fb_quota),
     Recipe("flashback", "POST", "/user/register", "", "nothing", _fb_register, 1),
     Recipe("flashback", "POST", "/user/activate", "", "nothing", _fb_activate, 1),
     Recipe("flashback", "GET", "/links/{link_id}", "", "nothing", _fb_link),

@@ -25,6 +25,7 @@ from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
 WORKED = (200, 201, 204, 308)
 OPEN = {
+    "dialects__flashback__plan__name": "Trial",
     "accounts__registration": "public",
     "dialects__flashback__link_activate": "https://app.example.com/a/{id}?t={token}",
 }

@@ -289,3 +289,39 @@ async def test_a_taken_address_is_not_told_to_who_makes_links(linking: House) ->
     answer = await make(linking, await owner(linking), "root@example.com")
     assert answer.status_code == 201
     assert await linking.letters("activate") == []
+
+
+# ---------------------------------------------------------------- quota (contract section 4.6)
+
+
+async def test_a_plan_from_the_configuration(tmp_path: Path) -> None:
+    plan = {
+        "dialects__flashback__plan__id": "sub_trial", "dialects__flashback__plan__name": "Trial",
+        "dialects__flashback__plan__description": "Free trial",
+        "dialects__flashback__plan__capabilities": (
+            "STORAGE_TOTAL_BYTES STORAGE ALL_TIME 10737418240 Storage in bytes", "API_CALLS CALLS DAILY 5",
+        ),
+    }  # fmt: skip
+    async with open_house(tmp_path, **plan) as house:
+        answer = await house.get("/user/quota", headers=await owner(house))
+        assert (answer.status_code, answer.json()) == (200, {
+            "success": True,
+            "subscription": {"id": "sub_trial", "name": "Trial", "description": "Free trial"},
+            "quotaUsage": [
+                {
+                    "capability": {"id": "cap_001", "code": "STORAGE_TOTAL_BYTES", "description": "Storage in bytes",
+                                   "type": "STORAGE", "periodType": "ALL_TIME"},
+                    "usage": {"current": 0, "max": 10737418240, "percentage": 0},
+                },
+                {
+                    "capability": {"id": "cap_002", "code": "API_CALLS", "description": "", "type": "CALLS",
+                                   "periodType": "DAILY"},
+                    "usage": {"current": 0, "max": 5, "percentage": 0},
+                },
+            ],
+        })  # fmt: skip
+
+
+async def test_no_plan_and_nobody_signed_in(house: House) -> None:
+    assert_no(await house.get("/user/quota"), 401, "NO_AUTH_USER")
+    assert_no(await house.get("/user/quota", headers=await owner(house)), 404, "NO_ACTIVE_SUBSCRIPTION")
