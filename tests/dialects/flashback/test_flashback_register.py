@@ -133,12 +133,12 @@ async def test_reading_before_the_address_is_verified_writing_after(house: House
 
 
 EXEMPT = {
-    ("POST", "/user/logout"), ("POST", "/mfa/verify-login"), ("POST", "/user/deactivate"),
+    ("POST", "/user/logout"), ("POST", "/mfa/verify-login"),
     ("POST", "/sessions/{session_id}/revoke"), ("POST", "/sessions/revoke-all"),
     ("POST", "/sessions/{session_id}/heartbeat"), ("DELETE", "/token/{token_id}"), ("POST", "/devices/trust"),
     ("POST", "/devices/{device_id}/untrust"), ("DELETE", "/devices/{device_id}"),
 }  # fmt: skip
-"""What somebody may do who never verified an address: sign out, stay signed in, see to his clients, leave."""
+"""What somebody may do who never verified an address: sign out, stay signed in, see to his clients."""
 
 
 def test_every_other_write_waits_for_a_verified_address() -> None:
