@@ -24,6 +24,7 @@ from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
+from dragoman.storage.engine import Tx
 from dragoman.web import pages
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
@@ -258,6 +259,11 @@ def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
 
 
+async def _register(guest: Guest) -> httpx2.Response:
+    body = {"username": f"new-{guest.username}", "email": f"rc-{guest.email}", "pass": NEW_PASSWORD, "name": "New"}
+    return await guest.call("POST", "/api/v1/users.register", json=body)
+
+
 def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
     """A call of somebody signed in; `make` gives what is sent: `json`, `params`."""
 
@@ -371,6 +377,7 @@ ROCKETCHAT = (
     _asks("rocketchat", "/api/v1/users.forgotPassword"),
     _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
     _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
+    Recipe("rocketchat", "POST", "/api/v1/users.register", "", "nothing", _register),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
@@ -543,6 +550,49 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+ABOUT = {
+    "password": NEW_PASSWORD, "firstName": "New", "lastName": "Example", "companyName": "Example", "isBusiness": False,
+}  # fmt: skip
+
+
+async def _fb_quota(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/quota", headers=bearer(guest.held.get("fb", "x")))
+
+
+async def _fb_register(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/register", json={"email": f"new-{guest.email}", **ABOUT})
+
+
+async def _link_to_register(guest: Guest) -> tuple[str, str, str]:
+    """Make a link in the name of whoever set the house up; return address, id and token."""
+    house, address = guest.house, f"linked-{guest.email}"
+    root = await house.core.accounts.named("root")
+    tickets_of = house.core.recovery._t.tickets
+    draft = tickets_of.draft("activate", root.id, about=address)
+
+    async def fn(tx: Tx) -> None:
+        await tickets_of.put(tx, draft)
+
+    await house.db.transaction(fn)
+    return address, str(uuid.UUID(bytes=draft.ticket.id)), draft.token
+
+
+async def _fb_activate(guest: Guest) -> httpx2.Response:
+    address, id, token = await _link_to_register(guest)
+    body = {"uid": id, "token": token, "registrationInfo": {"email": address, **ABOUT}}
+    return await guest.call("POST", "/user/activate", json=body)
+
+
+async def _fb_link(guest: Guest) -> httpx2.Response:
+    _, id, token = await _link_to_register(guest)
+    return await guest.call("GET", f"/links/{id}?token={token}")
+
+
+async def _fb_make_link(guest: Guest) -> httpx2.Response:
+    named = bearer(guest.held.get("fb", "x"))
+    return await guest.call("POST", "/links", headers=named, json={"email": f"linked-{guest.email}"})
+
+
 def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
     """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
 
@@ -619,6 +669,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
     _asks("flashback", "/user/request-reset-password"),
     _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
+    Recipe("flashback", "GET", "/user/quota", "", "session", _fb_quota),
+    Recipe("flashback", "POST", "/user/register", "", "nothing", _fb_register, 1),
+    Recipe("flashback", "POST", "/user/activate", "", "nothing", _fb_activate, 1),
+    Recipe("flashback", "GET", "/links/{link_id}", "", "nothing", _fb_link),
+    Recipe("flashback", "POST", "/links", "", "session", _fb_make_link, administrator=True, verified=True),
 )
 
 

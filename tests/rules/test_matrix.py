@@ -25,6 +25,12 @@ from kit.postgres import Cluster
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
+OPEN = {
+    "dialects__flashback__plan__name": "Trial",
+    "accounts__registration": "public",
+    "dialects__flashback__link_activate": "https://app.example.com/a/{id}?t={token}",
+}
+"""What has to be configured for every operation to be offered."""
 WEEK = 7 * 24 * 60 * 60
 
 
@@ -32,7 +38,7 @@ WEEK = 7 * 24 * 60 * 60
 async def house(request: pytest.FixtureRequest, tmp_path: Path, postgres_cluster: Cluster) -> AsyncIterator[House]:
     """A house on either engine that locks soon."""
     limits = {"limits__account_5_minutes": ACCOUNT_LIMIT, "limits__network_5_minutes": NETWORK_LIMIT}
-    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits) as opened:
+    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits, **OPEN) as opened:
         yield opened
 
 
@@ -472,7 +478,7 @@ async def test_after_everything_each_session_has_its_event(house: House) -> None
     for _, door, kind, parent, event_door, detail in found:
         said = msgspec.json.decode(detail, type=dict[str, str])
         assert set(said) == {"proof", "policy"}
-        assert said["proof"].split(",")[0] in ("password", "mail", "administrator")
+        assert said["proof"].split(",")[0] in ("password", "mail", "administrator", "registration")
         assert set(said["proof"].split(",")[1:]) <= {"totp", "recovery"}
         assert said["policy"] == ("key" if kind == "key" else "child" if parent is not None else "client")
         assert event_door in house.core.doors

@@ -107,6 +107,7 @@ _OF_CORE = frozenset(
     {
         "access_keys",
         "accounts",
+        "activation",
         "addresses",
         "administration",
         "clock",
@@ -127,6 +128,7 @@ _OF_CORE = frozenset(
         "random",
         "ready",
         "recovery",
+        "registration",
         "sessions",
         "settings",
         "signin",
