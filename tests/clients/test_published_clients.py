@@ -112,11 +112,13 @@ def test_rocketchat_async(clients: Path, server: str) -> None:
     assert said_of_it == ["refused User not found", "signed in True", "resumed True", "refused 'result'"]
 
 
-def said_by_node(clients: Path, which: str, server: str, name: str) -> list[str]:
+def said_by_node(
+    clients: Path, which: str, server: str, name: str, program: str = "rocketchat_node.cjs"
+) -> list[str]:  # fmt: skip
     """Run one of npm's clients in a process of its own; return what it printed."""
     home = clients / "rocketchat-node"
     done = subprocess.run(
-        ["node", HERE / "rocketchat_node.cjs", home, server, name, which],
+        ["node", HERE / program, home, server, name, which],
         env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"},
         input=PASSWORD,
         capture_output=True,
@@ -138,3 +140,15 @@ def test_sdk_alpha(clients: Path, server: str) -> None:
     assert said_by_node(clients, "sdk", server, "ada") == [
         "refused Unauthorized", "signed in ada", "resumed true true", "me ada", "signed out 401"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("which", "wanted"),
+    [
+        ("right", ["asked for password", "done true", "asked 1 invalid 0"]),
+        ("wrong", ["asked for password", "stopped 401 ", "asked 6 invalid 5"]),
+        ("empty", ["asked for password", "stopped 429 ", "asked 10 invalid 0"]),
+    ],
+)
+def test_api_client_that_repeats_for_ever_is_stopped(clients: Path, server: str, which: str, wanted: list[str]) -> None:
+    assert said_by_node(clients, which, server, "ada", "rocketchat_proof.cjs") == wanted

@@ -29,10 +29,12 @@ from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.members import Members
+from dragoman.core.observed import Observed
 from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
+from dragoman.core.pictures import Pictures
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
@@ -86,6 +88,7 @@ class Core:
         self.signin = SignIn(self._tools, self.recovery)
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.pictures = Pictures(self._tools)
         self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
         self.devices = Devices(self._tools)
@@ -100,6 +103,7 @@ class Core:
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.observed = Observed(self._tools)
         self.documents = Documents(self._tools)
         self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
@@ -113,6 +117,7 @@ class Core:
     async def stop(self) -> None:
         """Finish what was put off: rehashes, confirmations, tallies, last uses."""
         await self.feed.stop()
+        self.pictures.close()
         await self._tools.background.drain()
         await self._flush()
 
