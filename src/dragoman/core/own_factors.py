@@ -91,7 +91,7 @@ class OwnFactors:
         secret = enrolments.unseal(t.sealer, account.id, "totp", begun.sealed)
         seed, drawn = secret[: totp.SEED_SIZE], _codes(secret[totp.SEED_SIZE :].decode())
         person = await t.people.of(account)
-        step = totp.matching_step(seed, code, now)
+        step = totp.matching_step(seed, code, now, (await t.policy()).totp_steps)
         if step is None:
             await t.db.transaction(lambda tx: enrolments.count_wrong(tx, account.id, "totp", begun.sealed))
             raise refusals.WrongCode(person, ("totp",))
