@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.house import PASSWORD
+from kit.house import PASSWORD, House
 from kit.served import served
 
 pytestmark = pytest.mark.slow
@@ -64,6 +64,33 @@ def said(clients: Path, client: str, program: str, server: str, name: str) -> li
 def test_rocketchat_api(clients: Path, server: str, client: str, program: str, name: str) -> None:
     wanted = ["refused", "ada", "8.8", "ada@example.com", "success", "ended"]
     assert said(clients, client, program, server, name) == wanted
+
+
+async def with_an_administrator(house: House) -> None:
+    """Add Ada as an administrator."""
+    await house.ada(administrator=True)
+
+
+def test_accounts_with_rocketchat_api(clients: Path, tmp_path: Path) -> None:
+    with served(tmp_path, with_an_administrator) as base:
+        said_of_it = said(clients, "rocketchat_api-3.7.1", "rocketchat_api_3_accounts.py", base, "ada")
+    assert said_of_it == [
+        "carol ['user'] [{'address': 'carol@example.com', 'verified': False}]",
+        "400 True",
+        "True",
+        "Carol Example",
+        "offline",
+        "Carola Example",
+        "Carola Example",
+        "403",
+        "False False",
+        "401",
+        "True True",
+        "True",
+        "['user']",
+        "403",
+        "[] False",
+    ]
 
 
 @pytest.mark.parametrize("name", ["ada", "ada@example.com"])
