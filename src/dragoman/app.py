@@ -170,6 +170,7 @@ def policy(settings: Settings) -> Policy:
         password_reset=given.password_reset,
         email_codes=given.email_codes,
         code_life=_seconds(given.code_minutes) * 1000,
+        totp_steps=given.totp_steps,
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
         sign_up=given.sign_up,

@@ -125,6 +125,15 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     code_minutes: Annotated[
         float, Meta(ge=1, le=60, description="How long a mailed code is good, in minutes.", extra=SMALLER)
     ] = 10.0
+    totp_steps: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1,
+            extra=SMALLER,
+            description="How many steps of 30 seconds a code of an authenticator app may be early or late.",
+        ),
+    ] = 1
     remember_minutes: Annotated[
         float,
         Meta(

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from dragoman.core import events, refusals
+from dragoman.core import claims, events, refusals
 from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.factors import Factors, replaced
 from dragoman.core.notices import Notices
@@ -91,7 +91,7 @@ class OwnFactors:
         secret = enrolments.unseal(t.sealer, account.id, "totp", begun.sealed)
         seed, drawn = secret[: totp.SEED_SIZE], _codes(secret[totp.SEED_SIZE :].decode())
         person = await t.people.of(account)
-        step = totp.matching_step(seed, code, now)
+        step = totp.matching_step(seed, code, now, (await t.policy()).totp_steps)
         if step is None:
             await t.db.transaction(lambda tx: enrolments.count_wrong(tx, account.id, "totp", begun.sealed))
             raise refusals.WrongCode(person, ("totp",))
@@ -233,9 +233,7 @@ def _unfit(person: Person) -> Refusal | None:
     """Judge whether a person may have an app set up: not twice, and nothing while every address is merely claimed."""
     if "totp" in person.factors:
         return refusals.AlreadyEnrolled()
-    if person.emails and person.proved_email is None:
-        return refusals.VerificationRequired("the account has claimed addresses only")
-    return None
+    return claims.planting(person)
 
 
 def _codes(joined: str) -> tuple[str, ...]:

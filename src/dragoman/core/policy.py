@@ -64,6 +64,8 @@ class Policy(Struct, frozen=True):
     """How long a mailed code is good, in milliseconds (decision 44)."""
     remembered: Millis = 10 * 60_000
     """How long a proof counts as fresh, in milliseconds (decision 25); ALWAYS: whether there was one or not."""
+    totp_steps: int = 1
+    """How many steps of 30 seconds a code of an app may be early or late (decision 8)."""
     registration: Registering = "disabled"
     """Who may register into the default organization: nobody, whoever has the secret, everybody without being told
     whether an address is taken, everybody (decision 13)."""

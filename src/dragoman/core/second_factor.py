@@ -45,13 +45,16 @@ def client_print(client: Client) -> bytes:
 
 
 async def prepare(
-    db: Reader, sealer: Sealer, account: Id, *, door: Door, code: str, client: Client, now: Millis
+    db: Reader, sealer: Sealer, account: Id, *, door: Door, code: str, client: Client, now: Millis, steps: int = 1
 ) -> Code:  # fmt: skip
-    """Compare a typed code with the account's TOTP seed and work out what to look for among its other codes."""
+    """Compare a typed code with the account's TOTP seed and work out what to look for among its other codes.
+
+    :param steps: how many steps a code of the app may be early or late.
+    """
     step = None
     enrolled = await credentials.find(db, account, "totp")
     if enrolled is not None:
-        step = totp.matching_step(credentials.unseal(sealer, account, "totp", enrolled.sealed), code, now)
+        step = totp.matching_step(credentials.unseal(sealer, account, "totp", enrolled.sealed), code, now, steps)
     mailed = mailed_codes.candidates(sealer, account, door.name, code)
     macs = recovery_codes.candidates(sealer, account, code)
     return Code(step, mailed, macs, client_print(client))

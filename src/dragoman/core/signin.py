@@ -317,7 +317,14 @@ class SignIn:
         prepared = closing = None
         if code is not None:
             prepared = await second_factor.prepare(
-                t.db, t.sealer, account.id, door=began.door, code=code, client=began.client, now=now
+                t.db,
+                t.sealer,
+                account.id,
+                door=began.door,
+                code=code,
+                client=began.client,
+                now=now,
+                steps=(await t.policy()).totp_steps,
             )
             if prepared.step is None:
                 closing = await self._notices.codes_closing(began.lane, account, began.door.name)
