@@ -65,7 +65,7 @@ async def test_ten_in_a_minute_from_the_first(house: House) -> None:
 def test_every_rate_is_an_operations() -> None:
     """But for what other parts of the dialect may or may not bring."""
     paths = {each.path for each in DIALECT.operations}
-    assert set(RATES.own) - paths <= {"/avatar/{username}", "/api/v1/users.register"}
+    assert set(RATES.own) - paths <= {"/avatar/{username}"}
 
 
 async def test_by_address_template_and_method(house: House) -> None:
@@ -191,6 +191,15 @@ async def test_other_dialects_have_no_such_rate(house: House) -> None:
     for _ in range(15):
         answer = await house.post("/user/login", json={"email": "ada@example.com", "password": PASSWORD})
         assert told(answer) == (200, None, None)
+
+
+async def test_registrations_have_a_setting_of_their_own(tmp_path: Path) -> None:
+    more = {"dialects__rocketchat__rate_limit": True, "dialects__rocketchat__rate_limit_register": 2}
+    async with open_house(tmp_path, accounts__registration="public", **more) as house:
+        for n in range(3):
+            body = {"username": f"new{n}", "email": f"new{n}@example.com", "pass": PASSWORD, "name": "New Example"}
+            answer = await house.post("/api/v1/users.register", json=body)
+            assert told(answer) == (200 if n < 2 else 429, "2", str(max(0, 1 - n)))
 
 
 async def test_whoever_gets_the_permission_is_exempt_at_once(house: House) -> None:
