@@ -205,8 +205,8 @@ def broken(each: Operation) -> Iterator[tuple[str, bytes | None, str | None]]:
         yield "just below the limit", json.dumps({**valid(each), "password": "x" * (SIZE - 500)}).encode(), JSON
 
 
-ANSWERS_YES = frozenset({"/user/logout", "/api/v1/users.2fa.sendEmailCode"})
-"""Say yes whatever they are given: one ends the session of the bearer, the other tells nobody who exists."""
+ANSWERS_YES = frozenset({"/user/logout", "/api/v1/users.logout", "/api/v1/users.2fa.sendEmailCode"})
+"""Say yes whatever they are given: two end sessions of the bearer, the other tells nobody who exists."""
 
 
 ASKS_FOR_MAIL = frozenset({
