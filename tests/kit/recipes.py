@@ -28,9 +28,9 @@ from dragoman.storage.engine import Tx
 from dragoman.web import pages
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
-session, a mailed link, nothing at all."""
+session, the same beside what the call is about, a mailed link, nothing at all."""
 
 
 @dataclass
@@ -77,6 +77,7 @@ class Guest:
         flat = {"email": self.email, "password": self.password}
         mobile = await self.call("POST", "/api/auth/user/sign-in", json=flat)
         self.held["p8_challenge"] = mobile.json()["data"].get("challengeId", "")
+        self.held["rc_challenge"] = await self.house.pause_at("rocketchat", self.person)
         flash = await self.call("POST", "/user/login", json=flat)
         self.held["fb_limited"] = flash.json()["accessToken"]
 
@@ -106,6 +107,8 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
+    offers: int = 200
+    """What valid input is answered: another status where this server has nothing of the kind to offer."""
     verified: bool = False
     """Whether an account that was never verified is refused."""
 
@@ -264,6 +267,47 @@ ROCKETCHAT_ACCOUNTS = (
     _chatted("GET", "/api/v1/users.presence", lambda g: {"params": {"ids": g.held.get("rc_user", "")}}),
 )  # fmt: skip
 
+
+def _proved(path: str, **more: Any) -> Recipe:
+    """Call what wants a proof in each call; the guest has no second factor, so the password is one."""
+    administrator = bool(more.get("administrator"))
+
+    async def send(guest: Guest) -> httpx2.Response:
+        proof = {"x-2fa-code": hashlib.sha256(guest.password.encode()).hexdigest(), "x-2fa-method": "password"}
+        body = {}
+        if administrator:
+            other = await guest.house.add(email=f"of-{guest.email}", username=f"of-{guest.username}")
+            await guest.house.enrol_totp(other)
+            body = {"username": other.username}
+        return await guest.call("POST", path, headers={**_rc(guest), **proof}, json=body)
+
+    return Recipe("rocketchat", "POST", path, "", "proof", send, **more)
+
+
+def _method(name: str, proves: Proves, *params: Any, makes: int = 0, to: str = "method.call") -> Recipe:
+    """Call a method over REST; among the parameters, `{token}` stands for what a mail brought."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = await guest.house.ticket("reset", guest.person) if "{token}" in params else ""
+        filled = [token if each == "{token}" else each for each in params]
+        message = json.dumps({"msg": "method", "id": "1", "method": name, "params": filled})
+        return await guest.call("POST", f"/api/v1/{to}/{name}", headers=_rc(guest), json={"message": message})
+
+    return Recipe("rocketchat", "POST", f"/api/v1/{to}/{{method}}", name, proves, send, makes)
+
+
+def _challenge(path: str, proves: Proves, **more: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        body = {"challengeId": guest.held.get("rc_challenge", "x"), "code": guest.code()}
+        return await guest.call("POST", f"/api/v1/twoFactorChallenges.{path}", json=body)
+
+    return Recipe("rocketchat", "POST", f"/api/v1/twoFactorChallenges.{path}", "", proves, send, **more)
+
+
+async def _redeem(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/loginCode.redeem", json={"code": "c" * 64})
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -290,6 +334,18 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    _chat("POST", "/api/v1/users.2fa.enableEmail"),
+    _proved("/api/v1/users.2fa.disableEmail"),
+    _proved("/api/v1/users.resetTOTP", administrator=True),
+    _proved("/api/v1/users.resetE2EKey", offers=400),
+    _method("2fa:enable", "session"),
+    _method("removeOtherTokens", "session"),
+    _method("logout", "session"),
+    _method("sendForgotPasswordEmail", "nothing", "ada@example.com", to="method.callAnon"),
+    _method("resetPassword", "ticket", "{token}", NEW_PASSWORD, makes=1, to="method.callAnon"),
+    _challenge("verifyChallenge", "code", makes=1),
+    _challenge("sendEmailCode", "nothing", offers=400),
+    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, offers=400),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
@@ -493,8 +549,7 @@ def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = N
         more = {} if body is None else {"json": body(guest)}
         return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
 
-    writes = method != "GET"
-    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator)
 
 
 async def _colleague(guest: Guest, fate: str) -> Person:
@@ -553,7 +608,7 @@ FLASHBACK = (
     _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
     _fb("GET", "/devices"),
     _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
-    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust, verified=True),
     _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
     _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),

@@ -111,6 +111,7 @@ _OF_CORE = frozenset(
         "addresses",
         "administration",
         "clock",
+        "devices",
         "documents",
         "doors",
         "factors",
