@@ -302,8 +302,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     first_sign_in: Annotated[
         Literal["policy", "create", "refuse"],
         Meta(
-            description="What becomes of people who have no account: `policy` goes by `accounts.registration`, the"
-            " others whatever that says."
+            description="What becomes of people who have no account: `policy` goes by `accounts.sign_up`, or by"
+            " `accounts.registration` where only the default organization is admitted; the others whatever those say."
         ),
     ] = "policy"
     hosts: Annotated[

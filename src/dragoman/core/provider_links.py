@@ -142,8 +142,9 @@ class ProviderLinks:
     ) -> Plan:  # fmt: skip
         t, now, provider = self._t, self._t.clock.now(), vouched.provider
         policy = await t.policy()
+        mode = policy.sign_up if door.admits_all else policy.registration
         if provider.first_sign_in == "refuse" or (
-            provider.first_sign_in == "policy" and policy.registration != "public"
+            provider.first_sign_in == "policy" and mode not in ("public", "private")
         ):
             raise refusals.NotLinked
         first, last, display = names(vouched.whose)
