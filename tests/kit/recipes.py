@@ -25,11 +25,12 @@ from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
+from kit import provided as kit_provided
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "provider", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
-session, a mailed link, nothing at all."""
+session, a mailed link, an outside provider's word, nothing at all."""
 
 
 @dataclass
@@ -107,6 +108,8 @@ class Recipe:
     """Whether the guest has to be one."""
     verified: bool = False
     """Whether an account that was never verified is refused."""
+    always: tuple[int, str] | None = None
+    """The status and word that it is refused with whatever happens."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -486,8 +489,42 @@ ORGANIZATION = (
     ),
 )  # fmt: skip
 
+
+def _fb_provider(provider: str, path: str, field: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        await kit_provided.link(guest.house, guest.person, provider)
+        given = {"token": kit_provided.token, "code": kit_provided.code}[field](guest.house, guest.person)
+        return await guest.call("POST", path, json={field: given}, headers=bearer("the.providers.own"))
+
+    return Recipe("flashback", "POST", path, "", "provider", send, 1)
+
+
+def _fb_provider_refresh(path: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, json={"refresh_token": guest.held.get("fb_refresh", "x")})
+
+    return Recipe("flashback", "POST", path, "", "refresh", send)
+
+
+async def _fb_wallet(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/auth/web3", json={"address": "G", "network": "stellar"})
+
+
+PROVIDERS = (
+    _fb_provider("google", "/auth/google", "token"),
+    _fb_provider("google", "/auth/google/exchange", "code"),
+    _fb_provider_refresh("/auth/google/refresh"),
+    _fb_provider("github", "/auth/github", "code"),
+    _fb_provider_refresh("/auth/github/refresh"),
+    _fb_provider("microsoft", "/auth/microsoft", "token"),
+    _fb_provider("microsoft", "/auth/microsoft/exchange", "code"),
+    _fb_provider_refresh("/auth/microsoft/refresh"),
+    Recipe("flashback", "POST", "/auth/web3", "", "nothing", _fb_wallet, always=(400, "PROVIDER_NOT_AVAILABLE")),
+)
+
 FLASHBACK = (
     *ORGANIZATION,
+    *PROVIDERS,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),

@@ -128,6 +128,7 @@ _OF_CORE = frozenset(
         "settings",
         "signin",
         "tokens",
+        "upstream",
     }
 )
 
