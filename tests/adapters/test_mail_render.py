@@ -37,7 +37,14 @@ FULL = {
     "client": "Firefox 140 on Linux", "factor": "totp", "key": "ci", "provider": "google",
     "old": "ada@example.com", "new": "ada@example.org",
 }  # fmt: skip
-NEEDED = {"reset": {"link"}, "verify": {"link"}, "invite": {"link"}, "code": {"code"}, "magic": {"link", "code"}}
+NEEDED = {
+    "reset": {"link"},
+    "verify": {"link"},
+    "invite": {"link"},
+    "activate": {"link"},
+    "code": {"code"},
+    "magic": {"link", "code"},
+}
 SENDER = sender("Example <id@example.com>")
 EVERY = [(language, kind) for language in LANGUAGES for kind in KINDS]
 
