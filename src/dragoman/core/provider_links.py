@@ -100,9 +100,9 @@ class ProviderLinks:
         """Return an account's links, oldest first."""
         return await providers.of(self._t.db, account.id)
 
-    async def count(self, name: str) -> int:
-        """Return how many accounts a provider opens."""
-        return await providers.count(self._t.db, name)
+    async def counts(self) -> dict[str, int]:
+        """Return how many accounts each provider opens."""
+        return await providers.counts(self._t.db)
 
     # ------------------------------------------------------------ before the transaction
 
