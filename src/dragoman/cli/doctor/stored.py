@@ -39,7 +39,8 @@ def of_database(settings: Settings) -> tuple[Settings, list[Finding]]:
             health = await core.health()
             return in_force, [
                 *_of_passwords(health), *_of_people(health), *_of_letters(health, settings), *_of_upkeep(health),
-                *await of_linked(core), *await of_links(core), *await of_proxies(core, settings), *await _of_clock(core),
+                *await of_linked(core), *await of_links(core), *await of_proxies(core, settings),
+                *await _of_clock(core),
             ]  # fmt: skip
 
     try:
