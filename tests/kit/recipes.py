@@ -26,11 +26,12 @@ from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.storage.engine import Tx
 from dragoman.web import pages
+from kit import provided as kit_provided
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "provider", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
-session, the same beside what the call is about, a mailed link, nothing at all."""
+session, the same beside what the call is about, a mailed link, an outside provider's word, nothing at all."""
 
 
 @dataclass
@@ -644,8 +645,42 @@ ORGANIZATION = (
     ),
 )  # fmt: skip
 
+
+def _fb_provider(provider: str, path: str, field: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        await kit_provided.link(guest.house, guest.person, provider)
+        given = {"token": kit_provided.token, "code": kit_provided.code}[field](guest.house, guest.person)
+        return await guest.call("POST", path, json={field: given}, headers=bearer("the.providers.own"))
+
+    return Recipe("flashback", "POST", path, "", "provider", send, 1)
+
+
+def _fb_provider_refresh(path: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, json={"refresh_token": guest.held.get("fb_refresh", "x")})
+
+    return Recipe("flashback", "POST", path, "", "refresh", send)
+
+
+async def _fb_wallet(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/auth/web3", json={"address": "G", "network": "stellar"})
+
+
+PROVIDERS = (
+    _fb_provider("google", "/auth/google", "token"),
+    _fb_provider("google", "/auth/google/exchange", "code"),
+    _fb_provider_refresh("/auth/google/refresh"),
+    _fb_provider("github", "/auth/github", "code"),
+    _fb_provider_refresh("/auth/github/refresh"),
+    _fb_provider("microsoft", "/auth/microsoft", "token"),
+    _fb_provider("microsoft", "/auth/microsoft/exchange", "code"),
+    _fb_provider_refresh("/auth/microsoft/refresh"),
+    Recipe("flashback", "POST", "/auth/web3", "", "nothing", _fb_wallet, ends_in=400),
+)
+
 FLASHBACK = (
     *ORGANIZATION,
+    *PROVIDERS,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),

@@ -133,6 +133,7 @@ _OF_CORE = frozenset(
         "settings",
         "signin",
         "tokens",
+        "upstream",
     }
 )
 
