@@ -173,6 +173,7 @@ _MADE: Mapping[type[Refusal], Callable[[], Refusal]] = {
     refusals.IdentifierTaken: lambda: refusals.IdentifierTaken("email"),
     refusals.BadIdentifier: lambda: refusals.BadIdentifier("email", "no @ in it"),
     refusals.WeakPassword: lambda: refusals.WeakPassword("common"),
+    refusals.DocumentRefused: lambda: refusals.DocumentRefused("too_large"),
     refusals.SettingRefused: lambda: refusals.SettingRefused("limits.account_hour", "at most 30"),
 }
 

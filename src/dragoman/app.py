@@ -42,6 +42,8 @@ from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.metrics import Metrics, Reading
+from dragoman.http.proxy_watch import Suspicion
+from dragoman.http.rates import Counts, Own
 from dragoman.http.server import Gateway, House, Log
 from dragoman.http.socket import SocketLimits
 from dragoman.model import Secret
@@ -79,7 +81,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
-            exempt_networks=settings.limits.exempt_networks,
+            exempt_networks=settings.limits.exempt_networks, method_errors=of.rocketchat.method_errors,
             instance=text(SystemRandom(), rocketchat.IDS, 17),
             create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
@@ -378,10 +380,36 @@ def gateway(
         access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         metrics=metrics,
+        suspect=partial(suspected, core, settings),
+        rates=counts(settings, core.clock),
         lifespan=lifespan,
         sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
+
+
+def counts(settings: Settings, clock: Clock) -> Counts:
+    """Return where request rates are counted. Raises NotReady."""
+    if not settings.server.rates_url:
+        return Own()
+    if importlib.util.find_spec("limits") is None or importlib.util.find_spec("valkey") is None:
+        raise NotReady("server.rates_url: the packages limits and valkey are missing; install dragoman[valkey]")
+    from dragoman.http.shared_rates import Shared
+
+    return Shared(settings.server.rates_url, clock)
+
+
+def suspected(core: Core, settings: Settings, seen: Suspicion) -> None:
+    """Say what does not fit the configured proxies: in the log, and to `dragoman doctor`, which is another process."""
+    setting = "server.forwarded_header" if seen.kind in ("header", "unreadable") else "server.trusted_proxies"
+    facts = {"header": seen.header, "peer": seen.peer, "configured": proxies_in_words(settings)}
+    log.warning("client addresses are not known", why=seen.kind, setting=setting, **facts)
+    core.observed.note(f"proxy:{seen.kind}", facts)
+
+
+def proxies_in_words(settings: Settings) -> str:
+    """Return how proxies are configured, to tell one configuration from another."""
+    return ", ".join((settings.server.forwarded_header, *settings.server.trusted_proxies))
 
 
 async def outbox_readings(core: Core) -> list[Reading]:

@@ -34,6 +34,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(description="Networks of proxies whose forwarded addresses count, `10.0.0.0/8`; others never do."),
     ] = ()
+    rates_url: Annotated[
+        str,
+        Meta(
+            description="Valkey or Redis in which several processes count request rates together,"
+            " `valkey://localhost:6379/0`; empty: each counts for itself."
+        ),
+    ] = ""
     forwarded_header: Annotated[
         Literal["x-forwarded-for", "forwarded"], Meta(description="The header your proxies write.")
     ] = "x-forwarded-for"
@@ -408,6 +415,10 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
             " wire. Refused where anything but this machine could call, and with a database made without it."
         ),
     ] = False
+    method_errors: Annotated[
+        Literal[200, 400],
+        Meta(description="Status of an error within `method.call`: 200 as clients know it, 400 as the newest servers."),
+    ] = 200
     create_tokens_secret: Annotated[
         str,
         Meta(

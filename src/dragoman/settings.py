@@ -35,7 +35,8 @@ from dragoman.sections import (
 
 SECRETS = frozenset(
     {
-        "storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
+        "storage.postgres", "server.rates_url", "mail.password",
+        "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
         "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
         "providers.oidc.client_secret",
     }
@@ -144,10 +145,14 @@ def value_of(settings: Settings, known: Known) -> Any:
 
 
 def with_values(settings: Settings, values: Mapping[str, Any]) -> Settings:
-    """Return the settings with other values in some places, by dotted name. Each must fit its setting."""
+    """Return the settings with other values in some places, by dotted name. Each must fit its setting; a name that is
+    none of the file's, as the test switch has some, changes nothing.
+    """
     changed: Any = settings
+    names = {known.name for known in catalogue()}
     for name, value in values.items():
-        changed = _with(changed, tuple(name.split(".")), value)
+        if name in names:
+            changed = _with(changed, tuple(name.split(".")), value)
     return cast(Settings, changed)
 
 
@@ -273,6 +278,8 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    if server.rates_url and not server.rates_url.startswith(("valkey://", "valkeys://", "valkey+unix://")):
+        faults.append("server.rates_url: expected valkey://host:port/0, valkeys:// for TLS, or valkey+unix:///path")
     for text in settings.limits.exempt_networks:
         try:
             ip_network(text, strict=False)

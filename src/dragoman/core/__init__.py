@@ -29,6 +29,7 @@ from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.members import Members
+from dragoman.core.observed import Observed
 from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
@@ -102,6 +103,7 @@ class Core:
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.observed = Observed(self._tools)
         self.documents = Documents(self._tools)
         self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0

@@ -77,6 +77,11 @@ def _of_network(settings: Settings) -> list[Finding]:
             Finding("note", "server.workers", "several processes share one SQLite file and wait for its lock",
                     "one worker is right on SQLite; use PostgreSQL for more")
         )  # fmt: skip
+    if server.workers > 1 and not server.rates_url and settings.dialects.rocketchat.rate_limit:
+        found.append(
+            Finding("note", "server.rates_url", f"each of {server.workers} workers counts request rates for itself: a"
+                    f" client may call up to {server.workers} times as often", "name a Valkey that they share")
+        )  # fmt: skip
     return found
 
 

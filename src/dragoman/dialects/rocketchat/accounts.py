@@ -104,14 +104,20 @@ async def _create(call: Call, body: wire_accounts.NewUser) -> Person:
 @operation(
     "GET",
     "/api/v1/users.info",
-    query=wire_accounts.Who,
+    query=wire_accounts.Asked,
     answers={200: wire_accounts.OneUser},
     access="any",
     tag="users",
 )
-async def users_info(call: Call, query: wire_accounts.Who) -> wire_accounts.OneUser | Answer:
-    """Tell about somebody: all of it of oneself and with `view-full-other-user-info`, else name and username."""
+async def users_info(call: Call, query: wire_accounts.Asked) -> wire_accounts.OneUser | Answer:
+    """Tell about somebody: all of it of oneself and with `view-full-other-user-info`, else name and username.
+
+    Only with that permission is somebody found by an address.
+    """
     account = await meant(call, query)
+    if account is None and query.email is not UNSET:
+        await permissions.needs(call, "view-full-other-user-info")
+        account = await call.core.accounts.by_email(query.email)
     if account is None:
         return _NO_QUERY
     person = await call.core.administration.seen(call.signed_in, account)
@@ -324,12 +330,12 @@ async def users_get_avatar_suggestion(_: Call) -> wire_accounts.Suggestions:
 @operation(
     "POST",
     "/api/v1/users.logout",
-    body=wire_accounts.Who,
+    body=wire_accounts.SignOut,
     answers={200: wire_accounts.Ended},
     tag="sessions",
     examples={"oneself": {}, "another": {"userId": "aobEdbYhXfu5hkeqG"}},
 )
-async def users_logout(call: Call, body: wire_accounts.Who) -> wire_accounts.Ended | Answer:
+async def users_logout(call: Call, body: wire_accounts.SignOut) -> wire_accounts.Ended | Answer:
     """End every session and key of an account in all dialects: one's own, or with `logout-other-user` another's.
 
     Another's takes a fresh proof, and somebody whom the caller manages.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
@@ -40,18 +40,23 @@ def code_wanted(pending: Pending) -> Answer:
 _METHODS: Mapping[str, Literal["totp", "email"]] = {"totp": "totp", "email": "email", "recovery": "totp"}
 
 
+def methods(offers: Iterable[str]) -> tuple[str, ...]:
+    """Return by which methods of this wire the factors can be tried, best first."""
+    return tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
+
+
 def second_factor(offers: tuple[str, ...], person: Person | None = None, mailed: Mailed | None = None) -> Why:
     """Tell which method is asked for and, of a code by mail, whether one was sent now or is out still."""
-    methods = tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
-    if not methods or methods[0] == "totp" or person is None:
-        return Why(method="totp", code_generated=False, available_methods=methods)
+    named = methods(offers)
+    if not named or named[0] == "totp" or person is None:
+        return Why(method="totp", code_generated=False, available_methods=named)
     sent, ends_at = (False, None) if mailed is None else (mailed.sent, mailed.ends_at)
     return Why(
         method="email",
         code_generated=sent,
         code_expires=UNSET if sent or ends_at is None else time_of(ends_at),
         email_or_username=person.username,
-        available_methods=methods,
+        available_methods=named,
     )
 
 

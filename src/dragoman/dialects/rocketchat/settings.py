@@ -104,6 +104,11 @@ _DOCUMENT = "rocketchat.settings"
 
 _FIXED: Mapping[str, Shown] = {
     "API_Gitlab_URL": "",
+    "Accounts_AllowDeleteOwnAccount": True,
+    "Accounts_AllowEmailChange": True,
+    "Accounts_AllowPasswordChange": True,
+    "Accounts_AllowRealNameChange": True,
+    "Accounts_AllowUsernameChange": True,
     "Accounts_EmailOrUsernamePlaceholder": "",
     "Accounts_EmailVerification": False,
     "Accounts_Iframe_api_method": "POST",
