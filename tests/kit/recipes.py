@@ -204,7 +204,7 @@ def _policy_of_reset() -> Recipe:
 
 
 def _ldap(act: str, **body: str) -> Recipe:
-    """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
+    """Try the directory out, where there is none."""
 
     async def send(guest: Guest) -> httpx2.Response:
         return await guest.call("POST", f"/api/v1/ldap.{act}", headers=_rc(guest), json=body)
@@ -212,7 +212,7 @@ def _ldap(act: str, **body: str) -> Recipe:
     return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
 
 
-LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"))
 AVATARS = (
     Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
     _chat("GET", "/api/v1/users.getAvatar"),
@@ -383,6 +383,12 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    *AVATARS,
+    *LDAP,
+    _proved("/api/v1/ldap.syncNow", ends_in=400, administrator=True),
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _chat("POST", "/api/v1/users.2fa.enableEmail"),
     _proved("/api/v1/users.2fa.disableEmail"),
     _proved("/api/v1/users.resetTOTP", administrator=True),
@@ -395,11 +401,6 @@ ROCKETCHAT = (
     _challenge("verifyChallenge", "code", makes=1),
     _challenge("sendEmailCode", "nothing", ends_in=400),
     Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
-    *AVATARS,
-    *LDAP,
-    _chat("GET", "/api/v1/service.configurations", "nothing"),
-    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
-    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
