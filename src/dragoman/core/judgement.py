@@ -8,7 +8,7 @@ from dragoman.core import refusals
 from dragoman.core.doors import Door
 from dragoman.core.refusals import Refusal
 from dragoman.core.tokens import Opaque
-from dragoman.model import Password, Person, Session
+from dragoman.model import Millis, Password, Person, Session
 from dragoman.storage.credentials import Credential
 
 TELLING: Mapping[str, type[Refusal]] = {
@@ -23,8 +23,8 @@ def may_send(door: Door, credential: Credential, password: Password) -> bool:
     return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
 
 
-def unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
-    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
+def unfit(door: Door, person: Person, offers: tuple[str, ...], now: Millis) -> Refusal | None:
+    """Judge status, admission, verification, and whether a second factor can be asked for, in this order."""
     account = person.account
     if account.status != "active":
         return refusals.NotActive(account.status)
@@ -34,7 +34,15 @@ def unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None
         return refusals.NotVerified(person)
     if person.has_second_factor and not offers:
         return refusals.NoUsableFactor()
+    if must_enrol(person, now) and not door.enrols:
+        return refusals.NoUsableFactor()
     return None
+
+
+def must_enrol(person: Person, now: Millis) -> bool:
+    """Tell whether the organization wants a second factor by now of somebody who has none (decision 4)."""
+    since = person.account.factor_from
+    return since is not None and since <= now and not person.has_second_factor
 
 
 def derivable(door: Door, session: Session) -> Opaque:

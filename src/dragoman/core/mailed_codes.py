@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, ports
+from dragoman.core import events, identifiers, ports, refusals
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.recovery import SLOT_SECONDS
+from dragoman.core.tickets import Draft
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Mailed, Millis, Person, Typed
 from dragoman.storage import accounts, codes
@@ -47,6 +49,8 @@ class Way(Struct, frozen=True):
     mac: bytes
     life: Millis
     letter: Waiting
+    ticket: Draft | None = None
+    """Of the link that goes with the code, where the door's wire has one."""
 
 
 class MailedCodes:
@@ -72,13 +76,17 @@ class MailedCodes:
         if not policy.email_codes:
             return None
         life = policy.code_life
-        code = ports.text(t.random, "0123456789", DIGITS)
-        letter = await t.letters.draft("code", person, to, life=life, code=code, minutes=str(life // MINUTE))
+        ticket = t.tickets.draft("magic", account.id, about=door.name) if door.links else None
+        code = ports.text(t.random, "0123456789", DIGITS) if ticket is None else code_of_link(ticket.token)
+        values = {"code": code, "minutes": str(life // MINUTE)}
+        if ticket is not None:
+            values["link"] = policy.mail.link(door.name, "magic", ticket.token)
+        letter = await t.letters.draft("magic" if ticket else "code", person, to, life=life, **values)
         if letter is None:
             return None
         folded = identifiers.fold("email", to)
         mac = t.sealer.mac(_PURPOSE_OF_MAC, _bound(account.id, door.name, code))
-        return Way(to, folded, t.letters.destination(folded), mac, life, letter)
+        return Way(to, folded, t.letters.destination(folded), mac, life, letter, ticket)
 
     async def offers(self, tx: Tx, door: Door, person: Person, way: Way | None, now: Millis) -> tuple[str, ...]:
         """Return the second factors that may be tried at a door, best first (decision 2)."""
@@ -95,12 +103,14 @@ class MailedCodes:
     ) -> Mailed | None:  # fmt: skip
         """Send a code where mail is the best factor offered and none is out; return what the client may know.
 
+        Where a link goes with it the client asks for it.
+
         :param known: whether the client is known to the account (table D). When the budget is spent nothing is sent.
         """
         if way is None or "email" not in offers:
             return None
         out = await _out(tx, account, door, way, now)
-        if out is not None or offers[0] != "email":
+        if out is not None or offers[0] != "email" or door.links:
             return Mailed(way.to, False, None if out is None else out.ends_at)
         if await self._t.limits.may_send(tx, way.destination, client, now, known=known):
             return Mailed(way.to, False, None)
@@ -110,6 +120,8 @@ class MailedCodes:
     async def _put(self, tx: Tx, way: Way, account: Account, door: Door, now: Millis) -> None:
         code = Code(way.mac, _about(account, way), 0, now, now + way.life)
         await codes.put(tx, account.id, PURPOSE, door.name, code)
+        if way.ticket is not None:
+            await self._t.tickets.put(tx, way.ticket)
         await self._t.letters.put(tx, now, way.letter)
 
     async def request(self, door: Door, typed: Typed, client: Client) -> None:
@@ -118,11 +130,17 @@ class MailedCodes:
         Nothing tells whether it was sent: one transaction with the same counters and one event either way, answered at
         the slot; unknown names, accounts without this factor and spent budgets alike (table D, threat 36).
         """
-        t, now, began = self._t, self._t.clock.now(), self._t.clock.monotonic()
+        began = self._t.clock.monotonic()
         kind, folded = identifiers.meant(typed)
         usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
-        account = await accounts.by_identifier(t.db, kind, usable)
-        unknown = t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
+        account = await accounts.by_identifier(self._t.db, kind, usable)
+        unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
+        await self.send(door, account, client, unknown=unknown)
+        await asyncio.sleep(max(0.0, began + SLOT_SECONDS - self._t.clock.monotonic()))
+
+    async def send(self, door: Door, account: Account | None, client: Client, *, unknown: bytes = b"") -> None:
+        """Mail a new code to somebody whose first factor is proved, or to nobody with just the same work."""
+        t, now = self._t, self._t.clock.now()
         subject = account.id if account else unknown
         lane = await lane_of(t.db, subject, account.id if account else None, client, now)
         way = await self.way(door, account) if account is not None and _fits(door, account) else None
@@ -143,7 +161,27 @@ class MailedCodes:
             )  # fmt: skip
 
         await t.db.transaction(fn)
-        await asyncio.sleep(max(0.0, began + SLOT_SECONDS - t.clock.monotonic()))
+
+    async def of_link(self, door: Door, token: str) -> str:
+        """Return the code that a mailed link shows, while it is good; uses nothing up.
+
+        Raises BadTicket, TicketExpired.
+        """
+        t, now = self._t, self._t.clock.now()
+        ticket = await t.tickets.find("magic", token)
+        code = code_of_link(token)
+        out = await codes.find(t.db, ticket.account, PURPOSE, door.name)
+        if ticket.about != door.name or out is None or out.ends_at <= now:
+            raise refusals.BadTicket
+        if out.mac not in candidates(t.sealer, ticket.account, door.name, code):
+            raise refusals.BadTicket
+        return code
+
+
+def code_of_link(token: str) -> str:
+    """Return the six digits that a link stands for: nobody gets from them to the link, nor without it to them."""
+    drawn = sha256(b"code of a link\0" + token.encode("utf-8", "surrogatepass")).digest()
+    return str(int.from_bytes(drawn[:8], "big") % 10**DIGITS).zfill(DIGITS)
 
 
 def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[bytes, ...]:
@@ -189,7 +227,7 @@ async def _out(tx: Tx, account: Account, door: Door, way: Way, now: Millis) -> C
 
 async def _mail_is_spent(tx: Tx, account: Account, now: Millis) -> bool:
     """Tell whether mail has opened this account already today, and is too weak to do so twice (decision 5)."""
-    if not account.administrator and account.rank < POWERFUL_RANK:
+    if not account.administrator and account.rank < POWERFUL_RANK and account.factor_from is None:
         return False
     proved_at = await accounts.mail_proved_at(tx, account.id)
     return proved_at is not None and now - proved_at < MAIL_PROVES_ONCE

@@ -21,6 +21,7 @@ from dragoman.core.limits import lane_of
 from dragoman.core.linked import Linked
 from dragoman.core.mailed_codes import MailedCodes
 from dragoman.core.notices import Notices
+from dragoman.core.passkeys import Assertion, Passkeys
 from dragoman.core.passwords import rehash
 from dragoman.core.ports import new_id
 from dragoman.core.proofs import Proof
@@ -65,6 +66,7 @@ class SignIn:
         self._linked = Linked(tools)
         self._codes = MailedCodes(tools)
         self._notices = Notices(tools)
+        self._passkeys = Passkeys(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -106,8 +108,8 @@ class SignIn:
             raise self._t.directory.veiled(outcome)
         return outcome
 
-    async def with_code(self, door: Door, presented: str, code: str, client: Client) -> SignedIn:
-        """Finish a paused sign-in with a code of its second factor.
+    async def with_code(self, door: Door, presented: str, code: str | Assertion, client: Client) -> SignedIn:
+        """Finish a paused sign-in with a code of its second factor, or with what a passkey signed.
 
         `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
         door's), AccountLocked, NetworkBlocked, WrongCode, CodeVoid, TooManyCodes, NotActive, NotAdmitted,
@@ -300,7 +302,7 @@ class SignIn:
 
     # ------------------------------------------------------------ the decision, in one transaction
 
-    async def _go_on(self, began: Try, code: str | None) -> SignedIn | Pending | Refusal:
+    async def _go_on(self, began: Try, code: str | Assertion | None) -> SignedIn | Pending | Refusal:
         """Make ready, decide inside one transaction, then shape the outcome."""
         began = await self._ready(replace(began, now=self._t.clock.now()), code)
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
@@ -308,16 +310,19 @@ class SignIn:
             self._t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, began.account.id)
         return done if isinstance(done, Refusal) else trying.outcome(self._t, began, done)
 
-    async def _ready(self, began: Try, code: str | None) -> Try:
+    async def _ready(self, began: Try, code: str | Assertion | None) -> Try:
         """Draw what is random, compare the code, and write the letters that may have to go out."""
         t, account, now = self._t, began.account, began.now
         prepared = closing = None
-        if code is not None:
+        if isinstance(code, Assertion):
+            signed = await self._passkeys.signed(account, began.attempt or b"", code)
+            prepared = second_factor.Code(None, (), (), second_factor.client_print(began.client), signed)
+        elif code is not None:
             prepared = await second_factor.prepare(
                 t.db, t.sealer, account.id, door=began.door, code=code, client=began.client, now=now
             )
-            if prepared.step is None:
-                closing = await self._notices.codes_closing(began.lane, account, began.door.name)
+        if prepared is not None and prepared.step is None and prepared.passkey is None:
+            closing = await self._notices.codes_closing(began.lane, account, began.door.name)
         return replace(
             began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
             arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
@@ -361,12 +366,12 @@ class SignIn:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
-        refused = judgement.unfit(began.door, person, offers)
+        refused = judgement.unfit(began.door, person, offers, began.now)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor:
+        if person.has_second_factor or judgement.must_enrol(person, began.now):
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)

@@ -10,7 +10,7 @@ from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
 ACCOUNT_COLUMNS = """
     a.id, a.organization, a.kind, a.status, a.administrator, a.root, a.parent, a.first_name, a.last_name,
     a.display_name, a.auth_epoch, a.facts, a.first_verified_at, a.created_at, a.updated_at, a.signed_in_at, a.rank,
-    o.is_default, o.business
+    o.is_default, o.business, o.factor_from
 """
 
 _BY_ID = Statement(
@@ -31,7 +31,9 @@ _FACTS = Statement(
        union all select 2, system, value, '', 0 from alias where account = :account
        union all select 3, kind, '', '', initial from credential where account = :account
        union all select 3, 'recovery', '', '', 0 from account
-         where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)""",
+         where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)
+       union all select 3, 'passkey', '', '', 0 from account
+         where id = :account and exists (select 1 from passkey where account = :account)""",
     hot=True,
 )
 _LIST = Statement(
@@ -99,11 +101,12 @@ def account_of(row: Row) -> Account:
     """Read the columns of ACCOUNT_COLUMNS."""
     (
         id_, organization, kind, status, administrator, root, parent, first_name, last_name, display_name, epoch,
-        facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business,
+        facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business, factor_from,
     ) = row  # fmt: skip
     return Account(
         id_, organization, kind, status, administrator == 1, root == 1, parent, first_name, last_name, display_name,
         epoch, facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default == 1, business == 1,
+        factor_from,
     )  # fmt: skip
 
 
