@@ -309,13 +309,10 @@ def gateway(
     metrics = Metrics()
     metrics.watch(partial(outbox_readings, core))
 
-    async def fresh() -> int:
-        return (await core.settings.current()).remembered
-
     house = House(
         clock=core.clock,
         random=core.random,
-        fresh=fresh,
+        fresh=core.proving.is_fresh,
         ready=core.ready,
         jwks=core.jwks,
         log=structlog.get_logger("dragoman"),

@@ -107,6 +107,8 @@ class Person(Struct, frozen=True):
     has_password: bool
     initial_password: bool = False
     """The password was set by somebody else and is to be replaced (table C)."""
+    labels: Mapping[str, tuple[str, ...]] = {}
+    """Words that a dialect shows beside the roles it derives, by the dialect's name; no authority (decision 11)."""
 
     @property
     def username(self) -> str:
@@ -258,6 +260,8 @@ class Grant(Struct, frozen=True):
     """Of a key: the last characters of its token, by which its owner tells it from others."""
     bypass: bool = False
     """Of a key: it stands for the second factor, too (decision 17)."""
+    proved_client: bytes | None = None
+    """Who gave the proof, where that was another client than the session's."""
 
 
 class Wish(Struct, frozen=True):

@@ -16,7 +16,7 @@ from dragoman.http import Answer, BodyRules, Call, Cors, Dialect, Fault, Invalid
 from dragoman.http.address import Proxies
 from dragoman.http.always import Jwks, Ready
 from dragoman.http.server import Gateway, House, Limits
-from dragoman.model import Account, Caller, Session
+from dragoman.model import Account, Caller, Client, Session
 
 NOW = 1_800_000_000_000
 
@@ -223,8 +223,8 @@ async def is_ready() -> str | None:
     return None
 
 
-async def ten_minutes() -> int:
-    return 600_000
+async def ten_minutes(caller: Caller, _: Client) -> bool:
+    return NOW - caller.session.proved_at <= 600_000
 
 
 def house(

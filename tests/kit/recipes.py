@@ -172,6 +172,21 @@ def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
 
 
+def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
+    """A call of somebody signed in; `make` gives what is sent: `json`, `params`."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call(method, path, headers=_rc(guest), **make(guest))
+
+    return Recipe("rocketchat", method, path, **{"form": "", "proves": "session", **more}, send=send)
+
+
+_PERMISSIONS = {"permissions": [{"_id": "logout-other-user", "roles": ["admin"]}]}
+ROCKETCHAT_ACCOUNTS = (
+    _chatted("GET", "/api/v1/permissions.listAll", lambda _: {}),
+    _chatted("POST", "/api/v1/permissions.update", lambda _: {"json": _PERMISSIONS}, administrator=True),
+)
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -393,7 +408,7 @@ WEB = (
     *LINKS,
 )
 
-RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
+RECIPES: tuple[Recipe, ...] = (*ROCKETCHAT, *ROCKETCHAT_ACCOUNTS, *POCKETM8, *PROBE, *FLASHBACK, *WEB)
 
 
 def declared(house: House) -> list[tuple[str, Operation]]:

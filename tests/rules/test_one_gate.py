@@ -73,7 +73,7 @@ def sql_into_session(source: Source) -> Iterable[str]:
 
 _VERDICT = re.compile(r"_*(?:verify|accept|prove|check|authenticate)")
 _JUDGES = ("core/credentials/", "core/signin.py", "core/second_factor.py", "core/mailed_codes.py", "core/hashing.py",
-           "core/tokens.py", "core/sessions.py")  # fmt: skip
+           "core/tokens.py", "core/sessions.py", "core/proving.py")  # fmt: skip
 
 
 def verdicts_as_bool(source: Source) -> Iterable[str]:
@@ -105,10 +105,27 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 _OF_CORE = frozenset(
     {
-        "signin", "sessions", "accounts", "addresses", "factors", "life", "recovery", "clock", "doors", "tokens",
-        "settings", "random", "jwks", "ready", "feed",
+        "accounts",
+        "addresses",
+        "administration",
+        "clock",
+        "documents",
+        "doors",
+        "factors",
+        "feed",
+        "jwks",
+        "life",
+        "own_factors",
+        "proving",
+        "random",
+        "ready",
+        "recovery",
+        "sessions",
+        "settings",
+        "signin",
+        "tokens",
     }
-)  # fmt: skip
+)
 
 
 def storage_from_outside(source: Source) -> Iterable[str]:
@@ -123,7 +140,7 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|life|recovery)\._", chain):
+        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|own_factors|proving|life|recovery)\._", chain):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

@@ -131,6 +131,7 @@ SEED = [
         " values (:t, :hash, 'reset', :a, 'ada@example.com', 5, :later)",
         "insert into code(account, purpose, door, mac, about, created_at, ends_at)"
         " values (:a, 'reset', '', :hash, 'ada@example.com', 5, :later)",
+        "insert into enrolment(account, kind, sealed, created_at, ends_at) values (:a, 'totp', :sealed, 5, :later)",
         "insert into outbox(id, channel, kind, account, sealed, created_at, due_at, expires_at, lease)"
         " values (:t, 'mail', 'reset', :a, :sealed, 5, 5, 9, :lease)",
         "insert into outbox(id, channel, kind, account, sealed, created_at, fault, dead_at)"

@@ -12,6 +12,7 @@ from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
 from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
+from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
@@ -24,8 +25,10 @@ from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.outbox import Outbox
+from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
@@ -78,8 +81,11 @@ class Core:
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
-        self.factors = Factors(self._tools, self.settings.latest().issuer)
+        self.proving = Proving(self._tools, self.signin)
+        self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
+        self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.documents = Documents(self._tools)
         self._swept_at = 0
         self._surveyed_at = 0
 

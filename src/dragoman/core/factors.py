@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from msgspec import Struct
 
 from dragoman.core import events, refusals
@@ -9,11 +11,16 @@ from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.doors import Door
 from dragoman.core.mailed_codes import MailedCodes
 from dragoman.core.notices import Notices
+from dragoman.core.organizations import may_manage, may_see
+from dragoman.core.proving import Proving
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
-from dragoman.model import SECOND_FACTORS, Account, Client, Id, Millis, Secret, Typed
+from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Id, Millis, Secret, Typed
 from dragoman.storage import accounts, attempts, codes, credentials, sessions
-from dragoman.storage.engine import Tx
+from dragoman.storage.engine import Reader, Tx
+
+MANAGES_FACTORS = 254
+"""The rank from which others' factors are removed (threat 30)."""
 
 
 class Enrolled(Struct, frozen=True):
@@ -29,8 +36,9 @@ class Enrolled(Struct, frozen=True):
 class Factors:
     """Enrols and removes second factors."""
 
-    def __init__(self, tools: Tools, issuer: str) -> None:
+    def __init__(self, tools: Tools, proving: Proving, issuer: str) -> None:
         self._t = tools
+        self._proving = proving
         self._notices = Notices(tools)
         self._issuer = issuer
         self._codes = MailedCodes(tools)
@@ -61,7 +69,7 @@ class Factors:
                 return False
             await credentials.put(tx, account.id, "totp", scheme="totp", sealed=sealed, now=now)
             await credentials.put_recovery_codes(tx, account.id, macs)
-            await _replaced(tx, account.id, "factor_enrolled", now)
+            await replaced(tx, account.id, "factor_enrolled", now)
             await events.record(tx, "factor_enrolled", now, account=account.id, factor="totp")
             await self._notices.put(tx, notice, now)
             return True
@@ -72,7 +80,7 @@ class Factors:
         return Enrolled(Secret(totp.secret_text(seed)), Secret(url), tuple(Secret(c) for c in drawn))
 
     async def enable_email(self, account: Account, *, recovery: bool = False) -> tuple[Secret, ...]:
-        """Enrol codes by mail for an account, in force at once (decision 9).
+        """Enrol codes by mail for an account, in force at once (decision 9): an operator's act.
 
         They go to its first address that is vouched or verified. Ends what enrolling TOTP ends.
 
@@ -80,6 +88,23 @@ class Factors:
 
         Returns the recovery codes drawn, for the owner to be shown once. Raises NotOffered (switched off, no mailer),
         VerificationRequired (no such address), AlreadyEnrolled.
+        """
+        now = self._t.clock.now()
+
+        async def noted(tx: Tx) -> None:
+            await events.record(tx, "factor_enrolled", now, account=account.id, factor="email")
+
+        return await self.enrol_email(account, recovery=recovery, noted=noted)
+
+    async def enrol_email(
+        self, account: Account, *, recovery: bool, noted: Callable[[Tx], Awaitable[None]],
+        judged: Callable[[Tx], Awaitable[Refusal | None]] | None = None, keep: Id | None = None,
+    ) -> tuple[Secret, ...]:  # fmt: skip
+        """Do what `enable_email` says, for whoever asks.
+
+        :param noted: writes the event.
+        :param judged: judges within the transaction whether who asks may.
+        :param keep: the session that stays.
         """
         t, now = self._t, self._t.clock.now()
         policy = await t.policy()
@@ -91,6 +116,9 @@ class Factors:
         notice = await self._notices.draft("factor_added", await t.people.of(account), factor="email")
 
         async def fn(tx: Tx) -> bool | Refusal:
+            refused = await judged(tx) if judged is not None else None
+            if refused is not None:
+                return refused
             person = await accounts.person(tx, account)
             if person.proved_email is None:
                 return refusals.VerificationRequired("the account has no e-mail address that is vouched or verified")
@@ -100,8 +128,8 @@ class Factors:
             fresh = recovery and "recovery" not in person.factors
             if fresh:
                 await credentials.put_recovery_codes(tx, account.id, macs)
-            await _replaced(tx, account.id, "factor_enrolled", now)
-            await events.record(tx, "factor_enrolled", now, account=account.id, factor="email")
+            await replaced(tx, account.id, "factor_enrolled", now, keep=keep)
+            await noted(tx)
             await self._notices.put(tx, notice, now)
             return fresh
 
@@ -121,27 +149,67 @@ class Factors:
         """Remove codes by mail on behalf of the owner, as `disable_totp` does. Raises NotEnrolled."""
         await self._disable(account, "email")
 
-    async def _disable(self, account: Account, factor: str) -> None:
-        now = self._t.clock.now()
-        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor)
+    async def remove(self, caller: Caller, target: Account, factor: str, client: Client) -> None:
+        """Remove `totp` or `email` from somebody else's account, or from the caller's own where that lost the device.
 
-        async def fn(tx: Tx) -> bool:
+        Every client session of the account ends, the caller's own too (table C, "removed by somebody else"); its owner
+        is told. Others' are removed from rank 254 (threat 30). Raises NotForKeys, NotSignedIn, NotFound, NotAllowed,
+        FreshProofRequired, NotEnrolled.
+        """
+        t, now = self._t, self._t.clock.now()
+        remembered = (await t.policy()).remembered
+        by = (await t.people.of(caller.account)).name
+
+        async def judged(tx: Tx) -> Refusal | None:
+            if not may_see(caller.account, target):
+                return refusals.NotFound()
+            if target.id != caller.account.id and not await _may_remove(tx, caller.account, target):
+                return refusals.NotAllowed()
+            return await self._proving.standing(tx, caller, client, now, remembered)
+
+        await self._disable(target, factor, caller=caller, client=client, judged=judged, by=by)
+
+    async def _disable(
+        self, account: Account, factor: str, *, caller: Caller | None = None, client: Client | None = None,
+        judged: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: str = "",
+    ) -> None:  # fmt: skip
+        now = self._t.clock.now()
+        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor, by=by)
+
+        async def fn(tx: Tx) -> Refusal | None:
+            refused = await judged(tx) if judged is not None else None
+            if refused is not None:
+                return refused
             if not await credentials.drop(tx, account.id, factor):
-                return False
+                return refusals.NotEnrolled()
             if SECOND_FACTORS.isdisjoint((await accounts.person(tx, account)).factors):
                 await credentials.put_recovery_codes(tx, account.id, ())
-            await _replaced(tx, account.id, "factor_removed", now)
-            await events.record(tx, "factor_removed", now, account=account.id, factor=factor, by="operator")
+            await replaced(tx, account.id, "factor_removed", now)
+            await events.record(
+                tx, "factor_removed", now, client=client, account=account.id, factor=factor,
+                by=caller.account.id.hex() if caller is not None else "operator",
+            )  # fmt: skip
             await self._notices.put(tx, notice, now)
-            return True
+            return None
 
-        if not await self._t.db.transaction(fn):
-            raise refusals.NotEnrolled
+        refused = await self._t.db.transaction(fn)
+        if refused is not None:
+            raise refused
 
 
-async def _replaced(tx: Tx, account: Id, why: str, now: Millis) -> None:
-    """End what was begun under the factors before: paused sign-ins, codes that are out, client sessions (table C)."""
+async def replaced(tx: Tx, account: Id, why: str, now: Millis, *, keep: Id | None = None) -> None:
+    """End what was begun under the factors before: paused sign-ins, codes that are out, client sessions (table C).
+
+    :param keep: the session that stays, with its children.
+    """
     await accounts.raise_epoch(tx, account, now)
     await attempts.drop_all(tx, account)
     await codes.drop_all(tx, account)
-    await sessions.end_clients(tx, account, why, now)
+    await sessions.end_clients(tx, account, why, now, keep=keep)
+
+
+async def _may_remove(db: Reader, caller: Account, target: Account) -> bool:
+    """Tell whether somebody else's factor may be removed: by administrators, and from the rank that manages them."""
+    if caller.administrator:
+        return True
+    return caller.rank >= MANAGES_FACTORS and await may_manage(db, caller, target)

@@ -164,7 +164,7 @@ class FirstFactor:
                 reason=reason, name=look.subject.hex()[-8:],
             )  # fmt: skip
             if session is not None and account is not None:
-                await self._count_miss(tx, account, session, now)
+                await count_miss(tx, account, session, now)
             if forget and account is not None:
                 await credentials.drop(tx, account, "password")
             lane_wait = counted.lane_wait
@@ -184,14 +184,6 @@ class FirstFactor:
 
         return await self._t.db.transaction(fn)
 
-    async def _count_miss(self, tx: Tx, account: Id, session: Id, now: Millis) -> None:
-        """Count a wrong password typed within a session, and end the session at the fifth in a row (threat 21)."""
-        missed = await counters.find(tx, "confirm", session)
-        missed = counters.Counter(b"", missed.streak + 1)
-        await counters.put(tx, "confirm", session, missed, now, account=account)
-        if missed.streak >= MISSES and await sessions.end(tx, session, "misses", now):
-            await events.record(tx, "sessions_ended", now, account=account, session=session, why="misses", number="1")
-
     async def even_out(self, judged: Judged) -> None:
         """Wait until the slowest hash in the store would have been computed, so that time tells nothing (design 3).
 
@@ -201,6 +193,20 @@ class FirstFactor:
         pool = self._t.pool
         hashing = max(0.0, pool.slowest_seconds(self._t.schemes) - pool.seconds(judged.computed))
         await asyncio.sleep(hashing + self._t.directory.seconds_left(judged.said.seconds))
+
+
+async def count_miss(tx: Tx, account: Id, session: Id, now: Millis) -> bool:
+    """Count a wrong password or code typed within a session, and end the session at the fifth in a row (threat 21).
+
+    Tells whether it ended.
+    """
+    missed = await counters.find(tx, "confirm", session)
+    missed = counters.Counter(b"", missed.streak + 1)
+    await counters.put(tx, "confirm", session, missed, now, account=account)
+    ended = missed.streak >= MISSES and await sessions.end(tx, session, "misses", now)
+    if ended:
+        await events.record(tx, "sessions_ended", now, account=account, session=session, why="misses", number="1")
+    return ended
 
 
 def _turn(look: Look) -> hashing.Lane:

@@ -45,6 +45,19 @@ def must_enrol(person: Person, now: Millis) -> bool:
     return since is not None and since <= now and not person.has_second_factor
 
 
+def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -> bool:
+    """Tell whether the last proof of a session still counts, in the hands of this client (decision 25).
+
+    Of a key no proof counts; one that bypasses the second factor needs none (decision 17).
+
+    :param client: `second_factor.client_print` of who asks.
+    :param remembered: for how many milliseconds a proof counts.
+    """
+    if session.kind == "key":
+        return bool(session.bypass)
+    return session.proved_client == client and now - session.proved_at <= remembered
+
+
 def derivable(door: Door, session: Session) -> Opaque:
     """Return the form of a token for another session like this. Raises NotForKeys, NotOffered (decision 17)."""
     if session.kind == "key":

@@ -28,8 +28,9 @@ class People:
             if known.account is account:
                 return known
             return Person(
-                account, known.identifiers, known.aliases, known.factors, known.has_password, known.initial_password
-            )
+                account, known.identifiers, known.aliases, known.factors, known.has_password, known.initial_password,
+                known.labels,
+            )  # fmt: skip
         person = await accounts.person(self._db, account)
         if not person.identifiers:
             return person  # about to be inserted: what it will have is not known yet

@@ -193,7 +193,11 @@ class NotFound(Refusal):
 
 
 class NotAllowed(Refusal):
-    """The caller may see the object, but not do this to it."""
+    """The caller may see the object, but not do this to it. `permission` names the dialect's own that is missing."""
+
+    def __init__(self, permission: str = "") -> None:
+        super().__init__()
+        self.permission = permission
 
 
 class Ambiguous(Refusal):

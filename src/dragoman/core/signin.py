@@ -54,6 +54,8 @@ from dragoman.storage.engine import Tx
 ATTEMPT_LIFE: Millis = 15 * 60_000
 ATTEMPTS_KEPT = 5
 HINT_LENGTH = 6
+UNPROVED = bytes(8)
+"""Stands for the client of a proof of which nobody knows any more who gave it: no client is this one."""
 
 
 class SignIn:
@@ -232,7 +234,7 @@ class SignIn:
             id=id, account=old.account, organization=old.organization, door=old.door, kind=old.kind, parent=old.parent,
             token_use=old.token_use, token_hash=token_hash, sealed_token=None, created_at=now, idle=None, seed=None,
             ends_at=old.ends_at, client=client, methods=old.methods, proved_at=old.proved_at, key_id=None,
-            name=None, device=None,
+            name=None, device=None, proved_client=old.proved_client or UNPROVED,
         )  # fmt: skip
 
         async def fn(tx: Tx) -> Session | None:
@@ -283,7 +285,7 @@ class SignIn:
             live = await sessions.caller_by_id(tx, old.id, now)
             if live is None or live.account.status != "active":
                 return refusals.NotSignedIn()
-            if now - live.session.proved_at > fresh:
+            if not judgement.is_fresh(live.session, second_factor.client_print(client), now, fresh):
                 return refusals.FreshProofRequired()
             refused = await perform(tx)
             if refused is not None:

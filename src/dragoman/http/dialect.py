@@ -74,6 +74,9 @@ class Dialect:
     """The same for the faults of HTTP. `call.operation` is None when no route was found."""
     authenticate: Callable[[Call], Awaitable[Caller]]
     """Finds the caller from the request's carriers; raises NotSignedIn or LimitedToken."""
+    prove: Callable[[Call], Awaitable[Answer | None]] | None = None
+    """Takes a proof that came in the call, where the session's is not fresh (`operation(fresh=...)`), and puts the
+    caller as it is then into `call.caller`; returns the answer that asks for one. None: no call carries one."""
     body: BodyRules = field(default_factory=BodyRules)
     headers: tuple[tuple[str, str], ...] = (("cache-control", "no-store"),)
     """On every answer, unless the answer sets the same name."""

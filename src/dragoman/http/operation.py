@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Access = Literal["open", "optional", "client", "any"]
+Fresh = bool | Literal["always"]
 Handler = Callable[..., Awaitable[Any]]
 
 _NAME = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -35,7 +36,7 @@ class Operation:
     answers: Mapping[int, Any]
     access: Access
     accepts_limited: bool
-    fresh: bool
+    fresh: Fresh
     verified: bool
     headers: tuple[str, ...]
     cookies: tuple[str, ...]
@@ -64,7 +65,7 @@ def operation(
     answers: Mapping[int, Any] | None = None,
     access: Access = "client",
     accepts_limited: bool = False,
-    fresh: bool = False,
+    fresh: Fresh = False,
     verified: bool = False,
     headers: tuple[str, ...] = (),
     cookies: tuple[str, ...] = (),
@@ -87,7 +88,8 @@ def operation(
     :param access: `open` asks nobody and ignores what a client sends; `optional` leaves `call.caller` None without a
         good token; `client` wants a full client session; `any` takes a key as well (decision 17).
     :param accepts_limited: a limited token passes too; then `call.caller` is None and `call.limited` is True.
-    :param fresh: refuses FreshProofRequired when the session's last proof is older than 10 minutes (decision 25).
+    :param fresh: wants a proof that is remembered still, or one in the call (decision 25): asks `Dialect.prove` for it,
+        refuses FreshProofRequired where that is None; `always` wants one in each call.
     :param verified: refuses VerificationRequired while the account was never verified.
     :param headers: request headers the handler reads, for the OpenAPI document.
     :param cookies: cookies the handler reads, for the OpenAPI document.

@@ -35,6 +35,7 @@ from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
 from dragoman.http.routing import Room, Route, Table, tables
 from dragoman.http.socket import OpenSockets, Socket, SocketLimits
+from dragoman.model import Caller, Client
 
 if TYPE_CHECKING:
     from dragoman.core import Core
@@ -80,8 +81,8 @@ class House:
     random: Random
     ready: Ready
     jwks: Jwks
-    fresh: Callable[[], Awaitable[int]]
-    """Tells for how many milliseconds a proof counts as fresh (decision 25)."""
+    fresh: Callable[[Caller, Client], Awaitable[bool]]
+    """Tells whether the last proof of a session counts still, for the client that calls (decision 25)."""
     log: Log | None = None
     """For lines about what broke; None writes none."""
     access_log: Log | None = None
@@ -197,6 +198,10 @@ class Gateway:
             arguments.append(decode(raw, call.header("content-type"), call.dialect.body, operation.body))
         if operation.query is not None:
             arguments.append(convert_query(call.query, operation.query))
+        if operation.fresh and call.caller is not None:
+            unproved = await self._prove(call, operation)
+            if unproved is not None:
+                return unproved
         result = await operation.handler(*arguments)
         if result is None:
             return route.empty
@@ -217,10 +222,16 @@ class Gateway:
             return
         if operation.access == "client" and caller.session.kind == "key":
             raise NotForKeys
-        if operation.fresh and self._house.clock.now() - caller.session.proved_at > await self._house.fresh():
-            raise FreshProofRequired
         if operation.verified and caller.account.first_verified_at is None:
             raise VerificationRequired
+
+    async def _prove(self, call: Call, operation: Operation) -> Answer | None:
+        """Hold an operation back until its call is proved; return the answer to one that is not (decision 25)."""
+        if operation.fresh != "always" and await self._house.fresh(call.signed_in, call.client):
+            return None
+        if call.dialect.prove is None:
+            raise FreshProofRequired
+        return await call.dialect.prove(call)
 
     def _unrouted(self, call: Call, room: Room, methods: Mapping[str, Route]) -> Answer:
         """Answer a request that found no operation: OPTIONS, else the fault."""

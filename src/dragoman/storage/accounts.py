@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
+import msgspec
+
 from dragoman.model import Account, Id, Identifier, IdentifierKind, Millis, Person, Status
+from dragoman.storage import documents
 from dragoman.storage.engine import Engine, Reader, Row, Statement, Tx
+
+_LABELS = "labels."
+"""What the names of the documents begin with that hold the words a dialect shows of an account."""
 
 ACCOUNT_COLUMNS = """
     a.id, a.organization, a.kind, a.status, a.administrator, a.root, a.parent, a.first_name, a.last_name,
@@ -33,7 +39,8 @@ _FACTS = Statement(
        union all select 3, 'recovery', '', '', 0 from account
          where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)
        union all select 3, 'passkey', '', '', 0 from account
-         where id = :account and exists (select 1 from passkey where account = :account)""",
+         where id = :account and exists (select 1 from passkey where account = :account)
+       union all select 4, name, body, '', 0 from document where owner = :account and name like 'labels.%'""",
     hot=True,
 )
 _LIST = Statement(
@@ -133,18 +140,21 @@ async def person(db: Reader, account: Account) -> Person:
     identifiers: list[Identifier] = []
     aliases: dict[str, str] = {}
     factors: set[str] = set()
+    labels: dict[str, tuple[str, ...]] = {}
     initial = False
     for what, kind, shown, state, primary in await db.all(_FACTS, account=account.id):
         if what == 1:
             identifiers.append(Identifier(cast("IdentifierKind", kind), shown, state, primary == 1))
         elif what == 2:
             aliases[kind] = shown
+        elif what == 4:
+            labels[kind.removeprefix(_LABELS)] = msgspec.json.decode(shown, type=tuple[str, ...])
         else:
             factors.add(kind)
             initial = initial or (kind == "password" and primary == 1)
     identifiers.sort(key=lambda i: not i.primary)
     return Person(
-        account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors, initial
+        account, tuple(identifiers), aliases, frozenset(factors - {"password"}), "password" in factors, initial, labels
     )
 
 
@@ -231,6 +241,16 @@ async def set_names(tx: Tx, account: Account, now: Millis) -> None:
         display_name=account.display_name, now=now,
     )  # fmt: skip
     await changed(tx, account.id)
+
+
+async def put_labels(tx: Tx, account: Id, dialect: str, labels: tuple[str, ...], now: Millis) -> None:
+    """Give the account these words of a dialect in the place of those it had."""
+    name = _LABELS + dialect
+    if labels:
+        await documents.put(tx, account, name, msgspec.json.encode(labels).decode(), now)
+    else:
+        await documents.drop(tx, account, name)
+    await changed(tx, account)
 
 
 async def next_number(tx: Tx, name: str) -> int:

@@ -59,6 +59,7 @@ _REPEAT_STEP = Statement(
 )
 _SCHEMES = Statement("select scheme, count(*) from credential where kind = 'password' group by scheme")
 _PUT_CODE = Statement("insert into recovery_code(account, mac) values (:account, :mac)")
+_CODES_LEFT = Statement("select count(*) from recovery_code where account = :account and used_at is null")
 _DROP_CODES = Statement("delete from recovery_code where account = :account")
 _USE_CODE = Statement(
     "update recovery_code set used_at = :now where account = :account and mac = :mac and used_at is null", hot=True
@@ -146,3 +147,9 @@ async def use_recovery_code(tx: Tx, account: Id, mac: bytes, now: Millis) -> boo
     if used:
         await changed(tx, account)
     return used
+
+
+async def recovery_codes_left(db: Reader, account: Id) -> int:
+    """Return how many recovery codes of the account are unused."""
+    row = await db.one(_CODES_LEFT, account=account)
+    return int(row[0]) if row else 0

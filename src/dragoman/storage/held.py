@@ -120,6 +120,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     _section("tickets", "ticket", "purpose created_at:time ends_at:time used_at:time", "created_at, id"),
     _section("codes", "code", "purpose door=dialect wrong=wrongCodes created_at:time ends_at:time", "purpose, door"),
+    _section("enrolments", "enrolment", "kind wrong=wrongCodes created_at:time ends_at:time", "kind"),
     _section(
         "letters", "outbox",
         "kind channel created_at:time due_at:time expires_at:time tries dead_at:time", "created_at, id",
@@ -167,6 +168,8 @@ LEFT_OUT: Mapping[str, str] = {
     "code.account": OURS,
     "code.mac": PROVES,
     "code.about": "an address that stands among identifiers",
+    "enrolment.account": OURS,
+    "enrolment.sealed": PROVES,
     "outbox.account": OURS,
     "outbox.id": INNER,
     "outbox.sealed": "holds live links and codes",

@@ -223,6 +223,22 @@ code = _table(
 """Codes that were sent, as HMAC under the master key: one per account, purpose and door. Kept for a day at most."""
 sa.Index("ix_code_ends_at", code.c.ends_at)
 
+enrolment = _table(
+    "enrolment",
+    _account(key=True),
+    _text("kind", key=True),
+    _bytes("sealed"),
+    _number("wrong", 0),
+    _number("created_at"),
+    _number("ends_at"),
+    kept=DAY,
+)
+"""A second factor that is being set up, sealed: one per account and kind, in force only once a code of it came.
+
+Good for 15 minutes, kept for a day at most.
+"""
+sa.Index("ix_enrolment_ends_at", enrolment.c.ends_at)
+
 outbox = _table(
     "outbox",
     _bytes("id", key=True),

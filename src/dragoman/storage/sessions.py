@@ -38,7 +38,7 @@ _INSERT = Statement(
          proved_at, proved_client, rotated_at, rotated_client, key_id, seed)
        values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
          :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :hint, :bypass, :methods,
-         :proved_at, :client, :now, :client, :key_id, :seed)""",
+         :proved_at, :proved_client, :now, :client, :key_id, :seed)""",
     hot=True,
 )
 _END_BEYOND_CAP = Statement(
@@ -161,19 +161,19 @@ async def insert(tx: Tx, grant: Grant, print_of_client: bytes) -> Session:
     """Insert the session that a grant allows: the only INSERT into `session` (threat 1)."""
     now = grant.created_at
     idle_until = None if grant.idle is None else now + grant.idle
-    client = grant.client
+    client, proved_client = grant.client, grant.proved_client or print_of_client
     await tx.run(
         _INSERT, id=grant.id, account=grant.account, organization=grant.organization, door=grant.door,
         kind=grant.kind, parent=grant.parent, token_use=grant.token_use, token_hash=grant.token_hash,
         sealed_token=grant.sealed_token, now=now, idle=grant.idle, idle_until=idle_until, ends_at=grant.ends_at,
         address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
         hint=grant.hint, bypass=int(grant.bypass), methods=grant.methods, proved_at=grant.proved_at,
-        client=print_of_client, key_id=grant.key_id, seed=grant.seed,
+        client=print_of_client, proved_client=proved_client, key_id=grant.key_id, seed=grant.seed,
     )  # fmt: skip
     return Session(
         grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,
         idle_until, grant.ends_at, client.address, client.user_agent, grant.methods, grant.proved_at, 0, 0,
-        int(grant.bypass), print_of_client,
+        int(grant.bypass), proved_client,
     )  # fmt: skip
 
 

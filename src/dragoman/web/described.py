@@ -111,11 +111,17 @@ _ACCESS = {
     "any": "Needs the token of a signed-in client, or a key.",
 }
 
+_FRESH = {
+    False: "",
+    True: " A credential must have been proved in the last ten minutes.",
+    "always": " A second factor or the password must be proved in the call.",
+}
+
 
 def _endpoint(each: Operation, shown: Schema, dialect: Dialect, reader: _Reader) -> Endpoint:
     access = _ACCESS[each.access]
     access += " A limited token passes, too." if each.accepts_limited else ""
-    access += " A credential must have been proved in the last ten minutes." if each.fresh else ""
+    access += _FRESH[each.fresh]
     access += " The account must have been verified once." if each.verified else ""
     request = shown.get("requestBody", {}).get("content", {})
     body = reader.shapes(next(iter(request.values()))["schema"])[0] if request else None

@@ -129,7 +129,8 @@ async def test_others_are_told_no(house: House) -> None:
                          ("POST", f"{SETTINGS}/LDAP_Enable")):  # fmt: skip
         sent = {"json": body} if method == "POST" else {}
         answer = await house.request(method, path, headers=ada, **sent)
-        assert (answer.status_code, answer.json()) == (403, {"success": False, "error": "unauthorized"})
+        text = "User does not have the permissions required for this action [error-unauthorized]"
+        assert (answer.status_code, answer.json()) == (403, {"success": False, "error": text})
         anonymous = await house.request(method, path, **sent)
         assert (anonymous.status_code, anonymous.json()["error"]) == (401, "You must be logged in to do this.")
     assert (await house.core.settings.in_force())["limits.account_5_minutes"] == 10

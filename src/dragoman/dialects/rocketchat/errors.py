@@ -59,6 +59,7 @@ UNAUTHORIZED = login_failed("Unauthorized", "Unauthorized")
 NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be logged in to do this.")
 _SETTING = "error-invalid-setting-value"
 _FORBIDDEN = failure(403, "unauthorized")
+_NO_PERMISSION = failure(403, "User does not have the permissions required for this action [error-unauthorized]")
 _NOT_FOUND = failure(400, "User not found.")
 _NOT_OFFERED = failure(400, "Not allowed", "error-not-allowed")
 _PROOF_WANTED = failure(
@@ -69,6 +70,11 @@ _PROOF_WANTED = failure(
 def _not_signed_in(_: Refusal, call: Call) -> Answer:
     """Tell a bad token in the body of an open operation, which is a login, from one in the headers of another."""
     return UNAUTHORIZED if call.operation is not None and call.operation.access == "open" else NOT_SIGNED_IN
+
+
+def _not_allowed(refusal: refusals.NotAllowed, _: Call) -> Answer:
+    """Tell a permission of this dialect that is missing from what the core refuses (contract section 1.1)."""
+    return _NO_PERMISSION if refusal.permission else _FORBIDDEN
 
 
 def _not_offered(_: Refusal, call: Call) -> Answer:
@@ -136,7 +142,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.NotForKeys: _FORBIDDEN,
     refusals.VerificationRequired: _FORBIDDEN,
     refusals.NotFound: _NOT_FOUND,
-    refusals.NotAllowed: _FORBIDDEN,
+    refusals.NotAllowed: _not_allowed,
     refusals.Ambiguous: _NOT_FOUND,
     refusals.IdentifierTaken: _taken,
     refusals.BadIdentifier: _unusable,

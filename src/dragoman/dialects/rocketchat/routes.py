@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, public, settings, wire
+from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, permissions, public, settings, wire
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -93,9 +93,8 @@ async def me(call: Call) -> wire.Myself:
 
 
 async def info(call: Call) -> wire.Info:
-    """Tell which server this is; administrators see the whole version."""
-    caller = call.caller
-    return public.info(call.config(Config).version, whole=caller is not None and caller.account.administrator)
+    """Tell which server this is; whoever has `view-statistics` sees the whole version."""
+    return public.info(call.config(Config).version, whole=await permissions.has(call, "view-statistics"))
 
 
 @operation(
@@ -121,13 +120,15 @@ async def settings_oauth(call: Call) -> wire.LoginServices:
     "GET", "/api/v1/settings", query=wire.SettingsQuery, answers={200: wire.PublicSettings}, tag="administration"
 )  # fmt: skip
 async def settings_all(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
-    """List every setting that there is; for administrators."""
+    """List every setting that there is; for administrators with `view-privileged-setting`."""
+    await permissions.needs(call, "view-privileged-setting")
     return await settings.every(call, query)
 
 
 @operation("GET", "/api/v1/settings/{setting_id}", answers={200: wire.OneSetting}, tag="administration")
 async def setting(call: Call) -> wire.OneSetting:
-    """Tell what a setting is; for administrators."""
+    """Tell what a setting is; for administrators with `view-privileged-setting`."""
+    await permissions.needs(call, "view-privileged-setting")
     shown = await settings.one(call, call.path["setting_id"])
     return wire.OneSetting(shown.id, shown.value, True)
 
@@ -142,10 +143,11 @@ async def setting(call: Call) -> wire.OneSetting:
     examples={"failures of one account": {"value": 5}},
 )
 async def change_setting(call: Call, body: wire.SettingChange) -> wire.Done:
-    """Change a setting, in force for the very next call; for administrators.
+    """Change a setting, in force for the very next call; for administrators with `edit-privileged-setting`.
 
     It can be made stricter than the configuration file says, and as loose again as the file, never looser.
     """
+    await permissions.needs(call, "edit-privileged-setting")
     await settings.change(call, call.path["setting_id"], body.value)
     return wire.Done(True)
 
@@ -165,4 +167,5 @@ OPERATIONS = (
     setting,
     change_setting,
     *mailed.OPERATIONS,
+    *permissions.OPERATIONS,
 )

@@ -293,6 +293,13 @@ def time_of(at: Millis) -> str:
 _quoted = lru_cache(maxsize=4096)(quote)
 
 
+def roles_of(person: Person) -> tuple[str, ...]:
+    """Return the roles of a person: the one that follows from the core, then the labels (table B)."""
+    first = "admin" if person.account.administrator else "user"
+    labels = person.labels.get(ALIAS)
+    return (first, *(label for label in labels if label != first)) if labels else (first,)
+
+
 def me(
     person: Person, site: str, kind: Callable[..., _Shown], *, last_login: Millis | None = None, **more: Any
 ) -> _Shown:
@@ -315,7 +322,7 @@ def me(
         status_connection="offline",
         avatar_url=f"{site}/avatar/{_quoted(username)}",
         settings=_SETTINGS,
-        roles=("admin",) if account.administrator else ("user",),
+        roles=roles_of(person),
         active=account.status == "active",
         is_o_auth_user=False,
         services=_SERVICES[person.has_password, "totp" in person.factors, "email" in person.factors],

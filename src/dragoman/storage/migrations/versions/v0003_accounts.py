@@ -19,6 +19,7 @@ def upgrade() -> None:
     op.add_column("organization", sa.Column("factor_from", NUMBER, nullable=True))
     _document()
     _passkey()
+    _enrolment()
 
 
 def _document() -> None:
@@ -53,3 +54,22 @@ def _passkey() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_passkey_account", "passkey", ["account", "created_at"], unique=False)
+
+
+def _enrolment() -> None:
+    op.create_table(
+        "enrolment",
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("wrong", NUMBER, server_default="0", autoincrement=False, nullable=False),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("ends_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_enrolment_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account", "kind", name=op.f("pk_enrolment")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
