@@ -85,7 +85,7 @@ class MailedCodes:
         if letter is None:
             return None
         folded = identifiers.fold("email", to)
-        mac = t.sealer.mac(_PURPOSE_OF_MAC, _bound(account.id, door.name, code))
+        mac = mac_of(t.sealer, bound_to(account.id, door.name, code))
         return Way(to, folded, t.letters.destination(folded), mac, life, letter, ticket)
 
     async def offers(self, tx: Tx, door: Door, person: Person, way: Way | None, now: Millis) -> tuple[str, ...]:
@@ -184,6 +184,16 @@ def code_of_link(token: str) -> str:
     return str(int.from_bytes(drawn[:8], "big") % 10**DIGITS).zfill(DIGITS)
 
 
+def bound_to(account: Id, door: str, code: str) -> bytes:
+    """Return a code together with the account and the door that it is good for."""
+    return account + door.encode() + b"\x00" + code.encode()
+
+
+def mac_of(sealer: Sealer, bound: bytes) -> bytes:
+    """Return what a code that `bound_to` binds is stored as."""
+    return sealer.mac(_PURPOSE_OF_MAC, bound)
+
+
 def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[bytes, ...]:
     """Return what a typed code would be stored as at this door, under each master key, newest first.
 
@@ -192,7 +202,7 @@ def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[byte
     code = _BETWEEN.sub("", typed)
     if _CODE.fullmatch(code) is None:
         return ()
-    return sealer.macs(_PURPOSE_OF_MAC, _bound(account, door, code))
+    return sealer.macs(_PURPOSE_OF_MAC, bound_to(account, door, code))
 
 
 async def take(tx: Tx, account: Account, door: Door, way: Way, now: Millis, *, macs: Sequence[bytes]) -> bool:
@@ -236,10 +246,6 @@ async def _mail_is_spent(tx: Tx, account: Account, now: Millis) -> bool:
 def _about(account: Account, way: Way) -> str:
     """Return what a code is void without: the epoch, raised by all that undoes a sign-in under way, and the address."""
     return f"{account.auth_epoch} {way.folded}"
-
-
-def _bound(account: Id, door: str, code: str) -> bytes:
-    return account + door.encode() + b"\x00" + code.encode()
 
 
 def _fits(door: Door, account: Account) -> bool:

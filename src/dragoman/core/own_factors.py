@@ -89,7 +89,7 @@ class OwnFactors:
         if begun is None or begun.ends_at <= now or begun.wrong >= WRONG_CODES:
             raise refusals.NotEnrolled
         secret = enrolments.unseal(t.sealer, account.id, "totp", begun.sealed)
-        seed, drawn = secret[: totp.SEED_SIZE], _codes(secret[totp.SEED_SIZE :].decode())
+        seed, drawn = secret[: totp.SEED_SIZE], split_codes(secret[totp.SEED_SIZE :].decode())
         person = await t.people.of(account)
         step = totp.matching_step(seed, code, now)
         if step is None:
@@ -238,7 +238,8 @@ def _unfit(person: Person) -> Refusal | None:
     return None
 
 
-def _codes(joined: str) -> tuple[str, ...]:
+def split_codes(joined: str) -> tuple[str, ...]:
+    """Return the recovery codes that are stored as one text."""
     return tuple(
         joined[start : start + recovery_codes.LENGTH] for start in range(0, len(joined), recovery_codes.LENGTH)
     )

@@ -8,14 +8,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from dragoman.core import events, refusals
+from dragoman.core import events, paused, refusals
 from dragoman.core.credentials import passkeys, recovery_codes
 from dragoman.core.credentials.passkeys import Naming, NotProved, Signed
 from dragoman.core.doors import Door
 from dragoman.core.notices import Notices
 from dragoman.core.policy import Place
 from dragoman.core.refusals import Refusal
-from dragoman.core.tools import Tools, attempt_hash
+from dragoman.core.tools import Tools
 from dragoman.model import Account, Caller, Id, Secret
 from dragoman.storage import accounts, attempts, codes, credentials, sessions
 from dragoman.storage import passkeys as stored
@@ -106,14 +106,11 @@ class Passkeys:
         Raises NoSuchAttempt, NotEnrolled, NotOffered.
         """
         t, place = self._t, await self.place()
-        handle = attempt_hash(t, door, presented)
-        attempt = await attempts.find(t.db, handle)
-        if attempt is None or attempt.door != door.name or attempt.ends_at <= t.clock.now():
-            raise refusals.NoSuchAttempt
-        held = await stored.of_account(t.db, attempt.account)
+        waiting = await paused.find(t, door, presented)
+        held = await stored.of_account(t.db, waiting.account.id)
         if not any(key.rp == place.rp for key in held):
             raise refusals.NotEnrolled
-        wanted = passkeys.challenge(t.sealer, handle, t.clock.now())
+        wanted = passkeys.challenge(t.sealer, waiting.handle, t.clock.now())
         return await asyncio.to_thread(passkeys.to_sign, place, held, wanted)
 
     async def signed(self, account: Account, bound: Id, assertion: Assertion) -> Signed | None:

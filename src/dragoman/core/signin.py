@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import events, judgement, mailed_codes, refusals, second_factor, trying
+from dragoman.core import events, judgement, mailed_codes, paused, refusals, second_factor, trying
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -29,7 +29,7 @@ from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import ApiToken, Opaque
-from dragoman.core.tools import Tools, attempt_hash
+from dragoman.core.tools import Tools
 from dragoman.core.trying import BY_DIRECTORY, Done, Paused, Try
 from dragoman.model import (
     Caller,
@@ -117,20 +117,14 @@ class SignIn:
         door's), AccountLocked, NetworkBlocked, WrongCode, CodeVoid, TooManyCodes, NotActive, NotAdmitted,
         NoUsableFactor, Unavailable.
         """
-        handle = attempt_hash(self._t, door, presented)
-        attempt = await attempts.find(self._t.db, handle)
-        now = self._t.clock.now()
-        if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
-            raise refusals.NoSuchAttempt
-        account = await accounts.by_id(self._t.db, attempt.account)
-        if account is None or account.auth_epoch != attempt.auth_epoch:
-            raise refusals.NoSuchAttempt
+        waiting = await paused.find(self._t, door, presented)
+        attempt, account, now = waiting.attempt, waiting.account, self._t.clock.now()
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
         await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
         began = Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
-            methods=attempt.methods, attempt=handle,
+            methods=attempt.methods, attempt=waiting.handle,
         )  # fmt: skip
         outcome = await self._go_on(began, code)
         if isinstance(outcome, Refusal):
