@@ -16,7 +16,7 @@ from dragoman.core.proving import Proving
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Id, Millis, Secret, Typed
-from dragoman.storage import accounts, attempts, codes, credentials, sessions
+from dragoman.storage import accounts, attempts, codes, credentials, passkeys, sessions
 from dragoman.storage.engine import Reader, Tx
 
 MANAGES_FACTORS = 254
@@ -180,7 +180,7 @@ class Factors:
             refused = await judged(tx) if judged is not None else None
             if refused is not None:
                 return refused
-            if not await credentials.drop(tx, account.id, factor):
+            if not await drop(tx, account.id, factor):
                 return refusals.NotEnrolled()
             if SECOND_FACTORS.isdisjoint((await accounts.person(tx, account)).factors):
                 await credentials.put_recovery_codes(tx, account.id, ())
@@ -195,6 +195,13 @@ class Factors:
         refused = await self._t.db.transaction(fn)
         if refused is not None:
             raise refused
+
+
+async def drop(tx: Tx, account: Id, factor: str) -> bool:
+    """Remove a factor with all that is kept of it; tell whether there was one."""
+    if factor == "passkey":
+        return await passkeys.drop_all(tx, account) > 0
+    return await credentials.drop(tx, account, factor)
 
 
 async def replaced(tx: Tx, account: Id, why: str, now: Millis, *, keep: Id | None = None) -> None:

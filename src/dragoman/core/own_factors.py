@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from dragoman.core import events, refusals
 from dragoman.core.credentials import recovery_codes, totp
-from dragoman.core.factors import Factors, replaced
+from dragoman.core.factors import Factors, drop, replaced
 from dragoman.core.notices import Notices
 from dragoman.core.proving import Proving, Ready
 from dragoman.core.refusals import Refusal
@@ -161,19 +161,23 @@ class OwnFactors:
     # ------------------------------------------------------------ letting go
 
     async def disable(self, caller: Caller, factor: str, client: Client, *, code: str | None = None) -> None:
-        """Let go of `totp` or `email`; the recovery codes go with the last factor.
+        """Let go of `totp`, `email` or `passkey`; the recovery codes go with the last factor.
 
         Attempts and codes that are out end, clients stay.
 
         :param code: of any second factor; None where the wire has taken one in this call: then the proof must be fresh.
 
-        Raises NotForKeys, NotSignedIn, NotEnrolled; FreshProofRequired, or what `Proving.with_code` raises.
+        Raises NotForKeys, NotSignedIn, NotEnrolled, NotAllowed for the last one where the organization wants one;
+        FreshProofRequired, or what `Proving.with_code` raises.
         """
         t, account = self._t, caller.account
         notice = await self._notices.draft("factor_removed", await t.people.of(account), factor=factor)
 
         async def let_go(tx: Tx, now: Millis) -> Refusal | None:
-            if not await credentials.drop(tx, account.id, factor):
+            held = (await accounts.person(tx, account)).factors & SECOND_FACTORS
+            if account.factor_from is not None and held <= {factor}:
+                return refusals.NotAllowed()  # the organization wants one
+            if not await drop(tx, account.id, factor):
                 return refusals.NotEnrolled()
             if SECOND_FACTORS.isdisjoint((await accounts.person(tx, account)).factors):
                 await credentials.put_recovery_codes(tx, account.id, ())

@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from dragoman.core import events, paused, refusals
 from dragoman.core.credentials import passkeys, recovery_codes
-from dragoman.core.credentials.passkeys import Naming, NotProved, Signed
+from dragoman.core.credentials.passkeys import Naming, NotProved
 from dragoman.core.doors import Door
+from dragoman.core.factors import replaced
 from dragoman.core.notices import Notices
 from dragoman.core.policy import Place
+from dragoman.core.proving import Proving
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Caller, Id, Secret
-from dragoman.storage import accounts, attempts, codes, credentials, sessions
+from dragoman.model import Caller, Client, Secret
+from dragoman.storage import accounts, credentials
 from dragoman.storage import passkeys as stored
 from dragoman.storage.engine import ConstraintViolated, Tx
 
@@ -25,17 +25,12 @@ MOST = 20
 """Passkeys of one account."""
 
 
-class Assertion(Struct, frozen=True):
-    """What a browser answered with `navigator.credentials.get`, as JSON of the shape that WebAuthn names."""
-
-    credential: Mapping[str, Any]
-
-
 class Passkeys:
     """Makes passkeys and asks for their signatures."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: Tools, proving: Proving) -> None:
         self._t = tools
+        self._proving = proving
         self._notices = Notices(tools)
 
     async def place(self) -> Place:
@@ -57,11 +52,14 @@ class Passkeys:
         named = Naming((await t.policy()).issuer, caller.account.id, person.email or person.username, person.name)
         return await asyncio.to_thread(passkeys.to_register, place, named, held, wanted)
 
-    async def keep(self, caller: Caller, credential: Mapping[str, Any], name: str) -> tuple[Secret, ...]:
+    async def keep(
+        self, caller: Caller, credential: Mapping[str, Any], name: str, client: Client
+    ) -> tuple[Secret, ...]:  # fmt: skip
         """Keep the passkey that the caller's browser made: a second factor of all dialects that carry it.
 
         This session stays, other clients end (table C). Returns fresh recovery codes where the account had none.
-        Raises NotOffered, WrongCode when it is not what was asked for, AlreadyEnrolled, VerificationRequired.
+        Raises NotOffered, WrongCode when it is not what was asked for, NotForKeys, NotSignedIn, FreshProofRequired,
+        AlreadyEnrolled, VerificationRequired.
         """
         t, place, account, now = self._t, await self.place(), caller.account, self._t.clock.now()
         try:
@@ -74,7 +72,12 @@ class Passkeys:
         macs = recovery_codes.macs(t.sealer, account.id, drawn)
         notice = await self._notices.draft("factor_added", await t.people.of(account), factor="passkey")
 
+        remembered = (await t.policy()).remembered
+
         async def fn(tx: Tx) -> bool | Refusal:
+            refused = await self._proving.standing(tx, caller, client, now, remembered)
+            if refused is not None:
+                return refused
             person = await accounts.person(tx, account)
             if person.emails and person.proved_email is None:
                 return refusals.VerificationRequired()
@@ -84,11 +87,11 @@ class Passkeys:
             fresh = "recovery" not in person.factors
             if fresh:
                 await credentials.put_recovery_codes(tx, account.id, macs)
-            await accounts.raise_epoch(tx, account.id, now)
-            await attempts.drop_all(tx, account.id)
-            await codes.drop_all(tx, account.id)
-            await sessions.end_clients(tx, account.id, "factor_enrolled", now, keep=caller.session.id)
-            await events.record(tx, "factor_enrolled", now, account=account.id, factor="passkey")
+            await replaced(tx, account.id, "factor_enrolled", now, keep=caller.session.id)
+            await events.record(
+                tx, "factor_enrolled", now, client=client, account=account.id, session=caller.session.id,
+                door=caller.session.door, factor="passkey", by="owner",
+            )  # fmt: skip
             await self._notices.put(tx, notice, now)
             return fresh
 
@@ -112,17 +115,3 @@ class Passkeys:
             raise refusals.NotEnrolled
         wanted = passkeys.challenge(t.sealer, waiting.handle, t.clock.now())
         return await asyncio.to_thread(passkeys.to_sign, place, held, wanted)
-
-    async def signed(self, account: Account, bound: Id, assertion: Assertion) -> Signed | None:
-        """Return which of the account's passkeys signed for `bound`, or None."""
-        t = self._t
-        place = (await t.policy()).passkeys
-        held = await stored.of_account(t.db, account.id)
-        if place is None or not held:
-            return None
-        try:
-            return await asyncio.to_thread(
-                passkeys.signed, t.sealer, place, assertion.credential, held, bound=bound, now=t.clock.now()
-            )
-        except NotProved:
-            return None

@@ -13,7 +13,8 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import events, judgement, mailed_codes, paused, refusals, second_factor, trying
+from dragoman.core import assertions, events, judgement, mailed_codes, paused, refusals, second_factor, trying
+from dragoman.core.assertions import Assertion
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -21,7 +22,6 @@ from dragoman.core.limits import lane_of
 from dragoman.core.linked import Linked
 from dragoman.core.mailed_codes import MailedCodes
 from dragoman.core.notices import Notices
-from dragoman.core.passkeys import Assertion, Passkeys
 from dragoman.core.passwords import rehash
 from dragoman.core.ports import new_id
 from dragoman.core.proofs import Proof
@@ -68,7 +68,6 @@ class SignIn:
         self._linked = Linked(tools)
         self._codes = MailedCodes(tools)
         self._notices = Notices(tools)
-        self._passkeys = Passkeys(tools)
 
     # ------------------------------------------------------------ the two steps
 
@@ -311,7 +310,7 @@ class SignIn:
         t, account, now = self._t, began.account, began.now
         prepared = closing = None
         if isinstance(code, Assertion):
-            signed = await self._passkeys.signed(account, began.attempt or b"", code)
+            signed = await assertions.signed(t, account, began.attempt or b"", code)
             prepared = second_factor.Code(None, (), (), second_factor.client_print(began.client), signed)
         elif code is not None:
             prepared = await second_factor.prepare(
