@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
-from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passwords, Server, Storage
+from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passkeys, Passwords, Server, Storage
 
 SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
 """Settings whose value may hold a password: never printed."""
@@ -50,6 +50,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     passwords: Passwords = Passwords()
     limits: Limits = Limits()
     accounts: Accounts = Accounts()
+    passkeys: Passkeys = Passkeys()
     mail: Mail = Mail()
     directory: Directory = Directory()
     dialects: Dialects = field(default_factory=Dialects)

@@ -45,6 +45,7 @@ VALUES: dict[str, Any] = {
     "detail": "{}", "device": None, "dies_at": NOW,
     "display_name": "Ada", "door": "probe", "channel": "mail", "due_at": 5, "fault": "RCPT: 451",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
+    "factor_from": NOW,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
     "language": "de", "lapses_at": NOW, "last_name": "Example", "lease": LEASE, "limit": 10,

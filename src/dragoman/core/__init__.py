@@ -14,6 +14,7 @@ from dragoman.core.background import Background
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
+from dragoman.core.enrolment import Enrolment
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.feed import Feed
@@ -26,6 +27,7 @@ from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
+from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.proving import Proving
@@ -83,6 +85,8 @@ class Core:
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
+        self.passkeys = Passkeys(self._tools, self.proving)
+        self.enrolment = Enrolment(self._tools, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.documents = Documents(self._tools)

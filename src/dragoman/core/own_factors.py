@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec import Struct
 
 from dragoman.core import events, refusals
@@ -20,10 +21,12 @@ from dragoman.core.second_factor import client_print
 from dragoman.core.tickets import MINUTE
 from dragoman.core.tools import Tools
 from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Millis, Person, Secret
-from dragoman.storage import accounts, attempts, codes, credentials, enrolments, sessions
+from dragoman.storage import accounts, attempts, codes, credentials, documents, enrolments, sessions
 from dragoman.storage.engine import Tx
 
 SETUP_LIFE: Millis = 15 * MINUTE
+PRIMARY = "factors.primary"
+"""The document of an account that names the factor its owner wants to be asked for first."""
 WRONG_CODES = 5
 """So many codes that are not of it, and what was begun is void."""
 
@@ -132,6 +135,33 @@ class OwnFactors:
             judged=lambda tx: self._proving.standing(tx, caller, client, now, remembered),
             noted=lambda tx: _note(tx, "factor_enrolled", caller, now, client=client, factor="email"),
         )  # fmt: skip
+
+    async def offered(self) -> tuple[bool, bool]:
+        """Tell whether this installation offers codes by mail, and passkeys."""
+        policy = await self._t.policy()
+        return policy.mail.enabled and policy.email_codes, policy.passkeys is not None
+
+    async def primary(self, account: Account) -> str | None:
+        """Return the factor that the owner wants to be asked for first, if one was chosen."""
+        held = await documents.find(self._t.db, account.id, PRIMARY)
+        return None if held is None else str(msgspec.json.decode(held.body))
+
+    async def choose_primary(self, caller: Caller, factor: str, client: Client) -> None:
+        """Remember which enrolled factor clients ask for first. Raises NotForKeys, NotSignedIn, FreshProofRequired,
+        NotEnrolled.
+        """
+        now, remembered = self._t.clock.now(), (await self._t.policy()).remembered
+        body = msgspec.json.encode(factor).decode()
+
+        async def fn(tx: Tx) -> Refusal | None:
+            refused = await self._proving.standing(tx, caller, client, now, remembered)
+            if refused is None and factor not in (await accounts.person(tx, caller.account)).factors:
+                refused = refusals.NotEnrolled()
+            if refused is None:
+                await documents.put(tx, caller.account.id, PRIMARY, body, now)
+            return refused
+
+        await self._do(fn)
 
     # ------------------------------------------------------------ recovery codes
 

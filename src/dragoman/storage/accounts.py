@@ -92,6 +92,7 @@ _INSERT_ORGANIZATION = Statement(
     """insert into organization(id, name, business, is_default, created_at)
        values (:id, :name, :business, :is_default, :now)"""
 )
+_SET_FACTOR_FROM = Statement("update organization set factor_from = :factor_from where id = :organization")
 _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default = 1")
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
 _LANGUAGE = Statement("select language from account where id = :id", hot=True)
@@ -322,6 +323,11 @@ async def mail_proved(tx: Tx, account: Id, now: Millis) -> None:
 async def insert_organization(tx: Tx, id: Id, name: str, now: Millis, *, business: bool, default: bool) -> None:
     """Add an organization."""
     await tx.run(_INSERT_ORGANIZATION, id=id, name=name, business=int(business), is_default=int(default), now=now)
+
+
+async def set_factor_from(tx: Tx, organization: Id, at: Millis | None) -> None:
+    """Say from when on the members of an organization need a second factor, or that they need none."""
+    await tx.run(_SET_FACTOR_FROM, organization=organization, factor_from=at)
 
 
 async def default_organization(db: Reader) -> Id | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.flashback import mailed
+from dragoman.dialects.flashback import mailed, mfa
 from dragoman.dialects.flashback.errors import dress, refuse
 from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
@@ -33,7 +33,7 @@ def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
             "/links",
         ),
         door=DOOR,
-        operations=(*OPERATIONS, *mailed.OPERATIONS),
+        operations=(*OPERATIONS, *mailed.OPERATIONS, *mfa.OPERATIONS),
         refuse=refuse,
         fault=dress,
         authenticate=authenticate,

@@ -34,8 +34,6 @@ _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
 """What a token that is no good is called at `POST /user/reset-password`."""
 
-METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
-
 REFUSALS: Mapping[type[Refusal], No] = {
     refusals.UnknownAccount: No(401, "USER_NOT_FOUND", "There is no account with this e-mail address"),
     refusals.WrongPassword: No(401, "INVALID_PASSWORD", _WRONG_PASSWORD),
