@@ -150,7 +150,7 @@ class Factors:
         await self._disable(account, "email")
 
     async def remove(self, caller: Caller, target: Account, factors: Sequence[str], client: Client) -> None:
-        """Remove these of `totp`, `email`, `passkey` from somebody else's account, or from one's own without the device.
+        """Remove these of `totp`, `email`, `passkey` from another's account, or from one's own without the device.
 
         Every client session of the account ends, the caller's own too (table C, "removed by somebody else"); its owner
         is told. Others' are removed from rank 254 (threat 30). Raises NotForKeys, NotSignedIn, NotFound, NotAllowed,
