@@ -27,8 +27,9 @@ test: dev components ## All tests
 quick: dev ## The tests that take no time, in under two minutes
 	$(BIN)/pytest -n 2 -m "not slow" -q
 
-torture: dev components ## 500 clients over DDP that come and go for two minutes
+torture: dev components ## 500 clients over DDP that come and go for two minutes; 8 clients that refresh 2,000 times
 	DRAGOMAN_SOAK="500 120" $(BIN)/pytest -q tests/journeys/test_ddp_soak.py
+	DRAGOMAN_RACES="8 2000" $(BIN)/pytest -q tests/journeys/test_refresh_races.py
 
 check: dev ## Linter, formatter, types, import directions, house rules
 	$(BIN)/ruff check

@@ -36,6 +36,8 @@ REFRESH_CPU = 220 / 35
 ENVIRONMENT = {
     "DRAGOMAN_SERVER_TRUSTED_PROXIES": "127.0.0.1/32",
     "DRAGOMAN_ADMIN_PASSWORD": PASSWORD,
+    # Calls are counted as in every installation; a load of a few clients' addresses is just not held to the rate.
+    "DRAGOMAN_DIALECTS_ROCKETCHAT_RATE_LIMIT_CALLS": "1000000000",
 }
 
 

@@ -27,6 +27,7 @@ from dragoman.http.address import Proxies
 from dragoman.http.call import Answer, Call
 from dragoman.http.dialect import Dialect
 from dragoman.http.operation import Operation
+from dragoman.http.rates import rate_of
 from dragoman.model import Person
 from dragoman.storage import schema
 
@@ -133,9 +134,25 @@ def operations_page() -> str:
         parts.append(f"Owns {prefixes}. [Its README](../../src/dragoman/dialects/{dialect.name}/README.md).")
         if dialect.socket is not None:
             parts.append(f"Its WebSocket is `{dialect.socket.path}`.")
-        rows = ((f"`{each.method} {each.path}`", _access(each), each.summary) for each in dialect.operations)
-        parts.append(table(("operation", "access", "what it does"), rows))
+        if dialect.rates is None:
+            rows = ((f"`{each.method} {each.path}`", _access(each), each.summary) for each in dialect.operations)
+            parts.append(table(("operation", "access", "what it does"), rows))
+            continue
+        parts.append(
+            "*Rate*: how often one network may call the operation in how many seconds, counted from the first call,"
+            " unless configured otherwise; beyond it the answer is 429."
+        )
+        rated = (
+            (f"`{each.method} {each.path}`", _access(each), _rate(each, dialect), each.summary)
+            for each in dialect.operations
+        )
+        parts.append(table(("operation", "access", "rate", "what it does"), rated))
     return "\n\n".join(parts)
+
+
+def _rate(each: Operation, dialect: Dialect) -> str:
+    rate = rate_of(each, dialect)
+    return "" if rate is None else f"{rate.calls} in {rate.seconds:g}"
 
 
 def _access(each: Operation) -> str:

@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from dragoman import sections, test_mode
+from dragoman.adapters.upstream.github import GithubProvider
+from dragoman.adapters.upstream.oidc import OidcProvider
+from dragoman.adapters.upstream.place import Place
 from dragoman.core import Core
 from dragoman.core.credentials.hashes import Parameters
 from dragoman.core.directory import Rules
@@ -20,7 +24,7 @@ from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
-from dragoman.core.policy import Mailing, Place, Policy
+from dragoman.core.policy import Mailing, PasskeyPlace, Policy
 from dragoman.core.ports import (
     Clock,
     Directory,
@@ -31,7 +35,9 @@ from dragoman.core.ports import (
     SystemRandom,
     Unreachable,
 )
+from dragoman.core.provider_links import Provider
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
+from dragoman.core.upstream import Offered
 from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
@@ -52,6 +58,7 @@ log = structlog.get_logger("dragoman.app")
 TICK_SECONDS = 1.0
 Lifespan = Callable[[], contextlib.AbstractAsyncContextManager[None]]
 _CHECK = "master_key_check"
+_TEST = "test_mode"
 
 
 class NotReady(Exception):
@@ -71,13 +78,18 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
     listed = (
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
-            directory=bool(settings.directory.urls),
+            directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
+            exempt_networks=settings.limits.exempt_networks,
+            create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
         ))),
-        (of.flashback, flashback.dialect(flashback.Config(expires_at_unit=of.flashback.expires_at_unit))),
+        (of.flashback, flashback.dialect(flashback.Config(
+            expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
+            settings_depth=of.flashback.settings_depth,
+        ))),
     )  # fmt: skip
     return tuple(
         Mount(
@@ -99,6 +111,8 @@ def configured(settings: Settings) -> Configured:
         for known in catalogue()
         if known.tighter is not None
     )
+    if test_mode.is_on(settings):
+        return test_mode.configured(settings, storables, policy)
     return Configured(storables, lambda in_force: policy(with_values(settings, in_force)))
 
 
@@ -135,6 +149,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
     return Policy(
@@ -170,7 +185,7 @@ def mailing(settings: Settings) -> Mailing:
     return Mailing(mail.transport != "off", mail.language, frozenset(mail.notices_off), base, links)
 
 
-def passkeys(settings: Settings) -> Place | None:
+def passkeys(settings: Settings) -> PasskeyPlace | None:
     """Return where passkeys are made; None for an address, since browsers make them for names only."""
     base, given = mailing(settings).base, settings.passkeys
     name = given.name or urlsplit(base).hostname or ""
@@ -179,7 +194,7 @@ def passkeys(settings: Settings) -> Place | None:
     dialects = [getattr(settings.dialects, dialect) for dialect in settings.dialects.__struct_fields__]
     listed = given.origins or (base, *(origin for dialect in dialects for origin in dialect.origins if origin != "*"))
     under = [each for each in listed if f".{urlsplit(each).hostname}".endswith(f".{name}")]
-    return Place(name, tuple(dict.fromkeys(under)))
+    return PasskeyPlace(name, tuple(dict.fromkeys(under)))
 
 
 def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules]:
@@ -203,6 +218,29 @@ def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules
     )  # fmt: skip
     rules = Rules(given.merge, given.fallback, given.first_sign_in, places=4 * given.connections)
     return LdapDirectory(place, clock), rules
+
+
+def providers(settings: Settings, clock: Clock) -> dict[str, Offered]:
+    """Return the outside providers that are configured, by the names that clients call them."""
+    found = {}
+    for section in settings.providers.__struct_fields__:
+        given: sections.Provider = getattr(settings.providers, section)
+        if not given.client_id:
+            continue
+        name = getattr(given, "name", section)
+        place = Place(
+            issuer=given.issuer, client_id=given.client_id, client_secret=Secret(given.client_secret),
+            scopes=given.scopes, hosts=given.hosts, tokeninfo=given.tokeninfo_url, api=getattr(given, "api_url", ""),
+            timeout=given.timeout_seconds, connections=given.connections,
+        )  # fmt: skip
+        provider = Provider(
+            name=name, clients=(given.client_id, *given.other_clients), signs=not place.api,
+            algorithms=given.algorithms, trusts=given.trust, domains=given.domains,
+            personal_domains=given.personal_domains, first_sign_in=given.first_sign_in,
+            redirect_uris=given.redirect_uris,
+        )  # fmt: skip
+        found[name] = Offered(provider, (GithubProvider if place.api else OidcProvider)(place, clock))
+    return found
 
 
 async def open_database(settings: Settings, random: Random) -> Engine:
@@ -232,6 +270,21 @@ def migrate(settings: Settings) -> None:
             migrate_sqlite(settings.database)
     except (CannotMigrate, StorageUnavailable) as why:
         raise NotReady(str(why)) from None
+
+
+async def hold_to_birth(db: Engine, *, test: bool) -> None:
+    """Hold the test switch to databases that were made with it, and these to it (threat 50). Raises NotReady."""
+    born = await accounts.meta(db, _TEST) is not None
+    if test and not born:
+        if await accounts.meta(db, _CHECK) is not None:
+            raise NotReady(f"{test_mode.NAME}: this database was made without it; give it a new, empty storage.data")
+
+        async def mark(tx: Tx) -> bool:
+            return await accounts.set_meta_once(tx, _TEST, "yes")
+
+        await db.transaction(mark)
+    elif born and not test:
+        raise NotReady(f"this database was made in test mode ({test_mode.NAME}); it can be used in no other")
 
 
 async def open_sealer(db: Engine, path: Path, random: Random, clock: Clock) -> Sealer:
@@ -279,6 +332,7 @@ async def opened(
     try:
         if not await is_current(db):
             raise SchemaBehind("the database has another schema than this version; run: dragoman migrate")
+        await hold_to_birth(db, test=test_mode.is_on(settings))
         sealer = await open_sealer(db, settings.key_ring, random, clock)
         doors = open_doors(mounts(settings))
         async with core_over(db, sealer, settings, clock, random, doors=doors) as core:
@@ -298,9 +352,10 @@ async def core_over(
         threads, clock, random, Parameters(given.memory_kib, given.passes), PoolLimits(deadline=given.queue_seconds)
     )
     port, rules = directory(settings, clock)
+    offered = providers(settings, clock)
     core = Core(
         db, sealer, pool, clock, random, doors=doors, configured=configured(settings), directory=port,
-        directory_rules=rules,
+        directory_rules=rules, providers=offered,
     )  # fmt: skip
     try:
         await core.start()
@@ -309,6 +364,8 @@ async def core_over(
     finally:
         if port is not None:
             await port.close()
+        for each in offered.values():
+            await each.port.close()
         pool.close()
 
 

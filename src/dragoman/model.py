@@ -191,6 +191,7 @@ class Password(Struct, frozen=True):
 # ---------------------------------------------------------------- sessions
 
 SessionKind = Literal["client", "key"]
+DeviceType = Literal["DESKTOP", "MOBILE", "TABLET"]
 
 
 class Session(Struct, frozen=True, gc=False):
@@ -220,6 +221,38 @@ class Session(Struct, frozen=True, gc=False):
     """1 of a key that stands for the second factor, too (decision 17)."""
     proved_client: bytes | None = None
     """Eight bytes that stand for the client which gave the last proof."""
+
+    @property
+    def runs_out(self) -> Millis | None:
+        """When it ends by itself, by lying idle or by its absolute end; None for never."""
+        ends = [end for end in (self.idle_until, self.ends_at) if end is not None]
+        return min(ends) if ends else None
+
+
+class Device(Struct, frozen=True, gc=False):
+    """A device of an account, as its clients described it at their sign-ins. None of it is believed."""
+
+    id: Id
+    fingerprint: bytes
+    """The same for what looks like the same device of the same account; keyed, so that nobody can work it out."""
+    name: str
+    type: DeviceType
+    os: str
+    browser: str
+    user_agent: str
+    address: str
+    """At the last sign-in."""
+    created_at: Millis
+    seen_at: Millis
+    trusted_until: Millis | None
+    """A mark of its owner's, which nothing asks for."""
+    used_at: Millis | None
+    """When one of its live sessions was used last, as coarse as that is known."""
+
+    @property
+    def last_seen(self) -> Millis:
+        """When it signed in or was used last."""
+        return max(self.seen_at, self.used_at or 0)
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -256,6 +289,8 @@ class Grant(Struct, frozen=True):
     """The refresh key the chain's next token is derived with."""
     name: str | None
     device: str | None
+    device_id: Id | None = None
+    """The device that the client says it is."""
     hint: str | None = None
     """Of a key: the last characters of its token, by which its owner tells it from others."""
     bypass: bool = False
@@ -299,6 +334,21 @@ class NewKey(Struct, frozen=True):
     name: str
     bypass: bool = False
     """It stands for the second factor, too."""
+
+
+class Key(Struct, frozen=True, gc=False):
+    """One key of an account, without what opens it."""
+
+    id: Id
+    """Of its session."""
+    name: str
+    hint: str
+    """The last characters of its token; empty where none are kept."""
+    bypass: bool
+    """It stands for the second factor, too."""
+    created_at: Millis
+    seen_at: Millis
+    """When it was last used, to within some minutes."""
 
 
 class Minted(Struct, frozen=True):

@@ -88,6 +88,10 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     network_names_hour: Annotated[Count, Meta(description="Different names per network in an hour.", extra=SMALLER)] = (
         100
     )
+    exempt_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="Networks that are never blocked as a whole, `198.51.100.0/24`; accounts' own limits stay."),
+    ] = ()
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
 
 
@@ -244,6 +248,142 @@ class Directory(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 4
 
 
+class Provider(Struct, frozen=True, forbid_unknown_fields=True):
+    """An outside provider that vouches for people, of OpenID Connect."""
+
+    client_id: Annotated[str, Meta(description="Our client id there; empty: the provider is not offered.")] = ""
+    client_secret: Annotated[str, Meta(description="Secret of that client; empty for a public client.")] = ""
+    issuer: Annotated[
+        str,
+        Meta(description="Who signs, `https://id.example.com`; its discovery document names everything else."),
+    ] = ""
+    other_clients: Annotated[
+        tuple[str, ...],
+        Meta(description="Client ids of your own other apps there, whose tokens count as well."),
+    ] = ()
+    redirect_uris: Annotated[
+        tuple[str, ...],
+        Meta(description="Redirect URIs with which your clients get authorization codes; the first is the usual one."),
+    ] = ()
+    scopes: Annotated[tuple[str, ...], Meta(description="What is asked for where a flow begins here.")] = (
+        "openid",
+        "email",
+        "profile",
+    )
+    algorithms: Annotated[
+        tuple[Literal["RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"], ...],
+        Meta(description="Signatures that ID tokens may have."),
+    ] = ("RS256", "ES256")
+    trust: Annotated[
+        Literal["never", "owned", "verified", "all"],
+        Meta(
+            description="Whose addresses count as proved, and may link an account once: none; those at the domains that"
+            " the provider runs; those that it calls verified; all that it names."
+        ),
+    ] = "never"
+    domains: Annotated[
+        tuple[str, ...], Meta(description="Domains of addresses that the provider runs itself, for `owned`.")
+    ] = ()
+    personal_domains: Annotated[
+        tuple[str, ...],
+        Meta(description="Domains whose people are private persons; others are taken for a business (Flashback)."),
+    ] = ("gmail.com", "googlemail.com")
+    first_sign_in: Annotated[
+        Literal["policy", "create", "refuse"],
+        Meta(
+            description="What becomes of people who have no account: `policy` goes by `accounts.registration`, the"
+            " others whatever that says."
+        ),
+    ] = "policy"
+    hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Hosts beside the issuer's that its discovery document may name, `keys.example.com`."),
+    ] = ()
+    tokeninfo_url: Annotated[
+        str,
+        Meta(
+            description="Where the audience of an access token is told, in the form of Google's `tokeninfo`; empty:"
+            " only ID tokens and codes count."
+        ),
+    ] = ""
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, le=30, description="Longest time for one call to the provider, all its requests together.")
+    ] = 5.0
+    connections: Annotated[
+        int, Meta(ge=1, le=64, description="Requests at a time; four times as many calls may wait.")
+    ] = 8
+
+
+class Google(Provider, frozen=True, forbid_unknown_fields=True):
+    """Google."""
+
+    issuer: Annotated[str, Meta(description="Who signs.")] = "https://accounts.google.com"
+    redirect_uris: Annotated[
+        tuple[str, ...],
+        Meta(description="Redirect URIs with which your clients get authorization codes; the first is the usual one."),
+    ] = ("postmessage",)
+    trust: Annotated[
+        Literal["never", "owned", "verified", "all"],
+        Meta(description="Whose addresses count as proved; see `providers.oidc.trust`. Google runs `hd`, too."),
+    ] = "owned"
+    domains: Annotated[tuple[str, ...], Meta(description="Domains of addresses that Google runs itself.")] = (
+        "gmail.com",
+        "googlemail.com",
+    )
+    hosts: Annotated[tuple[str, ...], Meta(description="Hosts that its discovery document may name.")] = (
+        "oauth2.googleapis.com",
+        "www.googleapis.com",
+    )
+    tokeninfo_url: Annotated[str, Meta(description="Where the audience of an access token is told.")] = (
+        "https://oauth2.googleapis.com/tokeninfo"
+    )
+
+
+class Github(Provider, frozen=True, forbid_unknown_fields=True):
+    """GitHub, or GitHub Enterprise Server. Gives no ID tokens."""
+
+    issuer: Annotated[str, Meta(description="Address of its pages.")] = "https://github.com"
+    api_url: Annotated[str, Meta(description="Address of its API.")] = "https://api.github.com"
+    scopes: Annotated[tuple[str, ...], Meta(description="What is asked for where a flow begins here.")] = (
+        "read:user",
+        "user:email",
+    )
+    trust: Annotated[
+        Literal["never", "owned", "verified", "all"],
+        Meta(description="Whose addresses count as proved; of GitHub the primary one is asked for, if verified."),
+    ] = "verified"
+
+
+class Microsoft(Provider, frozen=True, forbid_unknown_fields=True):
+    """Microsoft Entra ID. Name your tenant in the issuer, unless people of all may come."""
+
+    issuer: Annotated[str, Meta(description="Who signs; put your tenant in the place of `common`.")] = (
+        "https://login.microsoftonline.com/common/v2.0"
+    )
+    trust: Annotated[
+        Literal["never", "owned", "verified", "all"],
+        Meta(
+            description="Whose addresses count as proved. Anybody can name any address in a tenant of his own: `all`"
+            " only for one whose people you know."
+        ),
+    ] = "never"
+
+
+class Oidc(Provider, frozen=True, forbid_unknown_fields=True):
+    """Any other provider of OpenID Connect."""
+
+    name: Annotated[str, Meta(description="What clients call it.")] = "oidc"
+
+
+class Providers(Struct, frozen=True, forbid_unknown_fields=True):
+    """One section per outside provider."""
+
+    google: Google = Google()
+    github: Github = Github()
+    microsoft: Microsoft = Microsoft()
+    oidc: Oidc = Oidc()
+
+
 class Dialect(Struct, frozen=True, forbid_unknown_fields=True):
     """Where a dialect is reached."""
 
@@ -273,12 +413,49 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    rate_limit: Annotated[
+        bool, Meta(description="Limit how often one network may call each operation over REST.", extra=TRUE)
+    ] = True
+    rate_limit_calls: Annotated[
+        Count,
+        Meta(
+            description="Calls of one operation in `rate_limit_seconds`; bots that sign in for each call need more.",
+            extra=SMALLER,
+        ),
+    ] = 10
+    rate_limit_seconds: Annotated[
+        float, Meta(ge=1, le=3600, description="How long those are counted, in seconds from the first.", extra=LARGER)
+    ] = 60.0
+    rate_limit_register: Annotated[
+        Count, Meta(description="Registrations from one network in a minute.", extra=SMALLER)
+    ] = 1
+    test_mode: Annotated[
+        bool,
+        Meta(
+            description="For test suites of clients: no rates, no second factors, any setting as it is set over the"
+            " wire. Refused where anything but this machine could call, and with a database made without it."
+        ),
+    ] = False
+    create_tokens_secret: Annotated[
+        str,
+        Meta(
+            pattern="^(.{16,})?$",
+            description="What `users.createToken` has to bring beside an administrator, the original's"
+            " `CREATE_TOKENS_FOR_USERS_SECRET`; 16 characters or more. Empty: nobody makes tokens for others.",
+        ),
+    ] = ""
 
 
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    settings_size: Annotated[
+        int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
+    ] = 32_768
+    settings_depth: Annotated[
+        int, Meta(ge=1, le=30, description="How many objects and lists may be in one another there.")
+    ] = 10
 
 
 class Probe(Dialect, frozen=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
@@ -18,15 +19,34 @@ import msgspec
 from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
-from dragoman.sections import Accounts, Dialects, Directory, Limits, Log, Mail, Passkeys, Passwords, Server, Storage
+from dragoman.sections import (
+    Accounts,
+    Dialects,
+    Directory,
+    Limits,
+    Log,
+    Mail,
+    Passkeys,
+    Passwords,
+    Provider,
+    Providers,
+    Server,
+    Storage,
+)
 
-SECRETS = frozenset({"storage.postgres", "mail.password", "directory.bind_password"})
+SECRETS = frozenset(
+    {
+        "storage.postgres", "mail.password", "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
+        "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
+        "providers.oidc.client_secret",
+    }
+)  # fmt: skip
 """Settings whose value may hold a password: never printed."""
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed", "account_deactivated",
-        "account_deleted",
+        "key_added", "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed",
+        "account_deactivated", "account_deleted", "provider_linked", "provider_unlinked",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
@@ -53,6 +73,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     passkeys: Passkeys = Passkeys()
     mail: Mail = Mail()
     directory: Directory = Directory()
+    providers: Providers = field(default_factory=Providers)
     dialects: Dialects = field(default_factory=Dialects)
     log: Log = Log()
 
@@ -254,8 +275,14 @@ def _contradictions(settings: Settings) -> list[str]:
     ring, data = settings.key_ring.absolute(), Path(settings.storage.data).absolute()
     if ring.is_relative_to(data):
         faults.append(f"storage.key_ring: {ring} lies inside the data folder; whoever copies the data has the keys")
+    for text in settings.limits.exempt_networks:
+        try:
+            ip_network(text, strict=False)
+        except ValueError as why:
+            faults.append(f"limits.exempt_networks: {why}")
     faults += _mail_faults(settings)
     faults += _directory_faults(settings.directory)
+    faults += _provider_faults(settings.providers)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         for link in ("link_reset", "link_verify", "link_invite"):
@@ -296,6 +323,41 @@ def _directory_faults(given: Directory) -> list[str]:
         if not getattr(given, f"attribute_{name}"):
             faults.append(f"directory.attribute_{name}: accounts are linked and named by it, it cannot be empty")
     return faults
+
+
+def _provider_faults(given: Providers) -> list[str]:
+    faults = []
+    for name in given.__struct_fields__:
+        section: Provider = getattr(given, name)
+        if not section.client_id:
+            continue
+        urls = {"issuer": section.issuer, "tokeninfo_url": section.tokeninfo_url}
+        urls["api_url"] = getattr(section, "api_url", "")
+        for setting, url in urls.items():
+            if (url or setting == "issuer") and not _usable(url):
+                faults.append(
+                    f"providers.{name}.{setting}: found {url!r}, expected https://host without name and password in it"
+                )
+        for host in section.hosts:
+            if not host or any(c in host for c in "/@?# "):
+                faults.append(f"providers.{name}.hosts: found {host!r}, expected a host name, with a port if need be")
+    called = given.oidc.name
+    if given.oidc.client_id and (called in ("google", "github", "microsoft") or not called.isidentifier()):
+        faults.append(f"providers.oidc.name: found {called!r}, expected a word that no other provider has")
+    return faults
+
+
+def _usable(url: str) -> bool:
+    """Tell whether a provider may be asked there: encrypted, or on this very machine."""
+    parts = urlsplit(url)
+    here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    plain = not parts.query and not parts.fragment and "@" not in parts.netloc
+    return (
+        bool(parts.hostname)
+        and _has_port(parts)
+        and plain
+        and (parts.scheme == "https" or (parts.scheme == "http" and here))
+    )
 
 
 def _has_port(parts: SplitResult) -> bool:

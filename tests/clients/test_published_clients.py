@@ -72,6 +72,13 @@ def test_rocket_python(clients: Path, server: str, name: str) -> None:
     assert said(clients, "rocket-python-1.3.4", "rocket_python_1.py", server, name) == wanted
 
 
+def test_rocket_python_comes_too_often(clients: Path, tmp_path: Path) -> None:
+    """It signs in anew for every call: the eleventh within a minute is refused, as by the original (section 1.2)."""
+    with served(tmp_path, dialects__rocketchat__rate_limit=True) as base:
+        calls = said(clients, "rocket-python-1.3.4", "rocket_python_1_often.py", base, "ada")
+    assert calls == [*["ada"] * 10, "429 0 None"]
+
+
 def test_rocketchat_async(clients: Path, server: str) -> None:
     said_of_it = said(clients, "rocketchat_async-4.3.0", "rocketchat_async_4.py", server, "ada")
     # Of a refused resume this client says only that there is no result in the answer.

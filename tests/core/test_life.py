@@ -68,7 +68,7 @@ async def furnished(house: House) -> Person:
     ada = await house.ada(phone="+14155550100", language="de")
     flat = {"email": "ada@example.com", "password": PASSWORD}
     for path in ("/frontend/api/v1/auth/sign-in", "/user/login", "/api/auth/user/sign-in"):
-        assert (await house.post(path, json=flat)).status_code == 200
+        assert (await house.post(path, json={**flat, "deviceInfo": {"os": "Linux"}})).status_code == 200
     totp = await house.enrol_totp(ada)
     assert (await house.post("/user/login", json=flat)).json()["accessToken"]
     await house.post("/user/login", json={**flat, "password": "wrong"}, address=TROUBLE)

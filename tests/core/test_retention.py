@@ -53,6 +53,11 @@ TABLES: dict[str, Kept] = {
         " values (:account, cast(:text as text), '', :key, '', :at, :at)",
         "select count(*) from code where mac = :key",
     ),
+    "enrolment": Kept(
+        "insert into enrolment(account, kind, sealed, created_at, ends_at)"
+        " values (:account, cast(:text as text), :key, :at, :at)",
+        "select count(*) from enrolment where sealed = :key",
+    ),
     "outbox": Kept(
         "insert into outbox(id, channel, kind, sealed, created_at, dead_at) values (:key, 'mail', '', :key, :at, :at)",
         "select count(*) from outbox where id = :key",
@@ -66,6 +71,12 @@ TABLES: dict[str, Kept] = {
     "counter": Kept(
         "insert into counter(scope, subject, marks, streak, updated_at) values ('strangers', :key, :key, 99, :at)",
         "select count(*) from counter where subject = :key",
+    ),
+    "device": Kept(
+        "insert into device(id, account, fingerprint, name, type, os, browser, user_agent, address, created_at,"
+        " seen_at)"
+        " values (:key, :account, :key, '', '', '', '', '', '', :at, :at)",
+        "select count(*) from device where id = :key",
     ),
     "known_network": Kept(
         "insert into known_network(account, network, last_at) values (:account, cast(:text as text), :at)",

@@ -206,7 +206,7 @@ class TestErrors:
     def test_every_fault_has_a_status_of_its_own_kind(self):
         assert {fault.__name__ for fault in catalogue()} == {
             "BodyTooLarge", "BodyTooSlow", "HeadersTooLarge", "Invalid", "NoSuchMethod", "NoSuchPath", "NotAnObject",
-            "NotJson", "Unexpected", "WrongMediaType",
+            "NotJson", "TooManyRequests", "Unexpected", "WrongMediaType",
         }  # fmt: skip
         assert all(400 <= fault.status < 500 for fault in catalogue() if fault.__name__ != "Unexpected")
 

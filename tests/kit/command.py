@@ -17,6 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 FAST = {
     "DRAGOMAN_PASSWORDS_MEMORY_KIB": "8192",
     "DRAGOMAN_PASSWORDS_PASSES": "1",
+    "DRAGOMAN_DIALECTS_ROCKETCHAT_RATE_LIMIT": "false",
     # Without its bytecode kept, each of hundreds of programs would compile all of it anew: a second of work.
     "PYTHONDONTWRITEBYTECODE": "",
     "PYTHONPYCACHEPREFIX": str(Path(__file__).parents[2] / ".components" / "bytecode"),

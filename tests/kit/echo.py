@@ -223,16 +223,17 @@ async def is_ready() -> str | None:
     return None
 
 
-async def ten_minutes(caller: Caller, _: Client) -> bool:
-    return NOW - caller.session.proved_at <= 600_000
+async def ten_minutes(caller: Caller, _: Client, each: bool) -> bool:
+    return not each and NOW - caller.session.proved_at <= 600_000
 
 
 def house(
     *, ready: Ready = is_ready, jwks: Jwks = lambda: {"keys": []}, proxies: Sequence[str] = (), **more: Any
 ) -> House:
+    more.setdefault("clock", FixedClock())
     more.setdefault("limits", Limits(body_seconds=0.3))
     more.setdefault("proxies", Proxies.named(proxies))
-    return House(clock=FixedClock(), random=SystemRandom(), ready=ready, jwks=jwks, fresh=ten_minutes, **more)
+    return House(random=SystemRandom(), ready=ready, jwks=jwks, fresh=ten_minutes, **more)
 
 
 def gateway(*dialects: Dialect | Mount, pages: Dialect | None = None, **more: Any) -> Gateway:

@@ -33,6 +33,7 @@ from kit.engines import postgres_engine, sqlite_engine
 from kit.postgres import Cluster
 
 PASSWORD = "correct horse battery"
+CREATE_TOKENS_SECRET = "a secret for making tokens"
 _LIVE = Statement("select door, kind, account from session where ended_at is null order by id")
 _WAITING = Statement("select id, account, kind, sealed from outbox order by created_at, id")
 _UNEXPLAINED = Statement(
@@ -163,7 +164,8 @@ def fast_settings(folder: Path, **changes: Any) -> Settings:
     overrides: dict[str, Any] = {
         "storage.data": str(folder / "data"), "passwords.memory_kib": 8192, "passwords.passes": 1,
         "passwords.queue_seconds": 10.0, "log.access": False, "mail.transport": "console",
-        "server.public_url": "http://dragoman.test",
+        "server.public_url": "http://dragoman.test", "dialects.rocketchat.rate_limit": False,
+        "dialects.rocketchat.create_tokens_secret": CREATE_TOKENS_SECRET,
         **{name.replace("__", "."): value for name, value in changes.items()},
     }  # fmt: skip
     return load(None, {}, overrides)

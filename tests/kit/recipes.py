@@ -5,7 +5,9 @@ A new operation needs a row here; tests/rules fails until it has one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -23,7 +25,7 @@ from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
 from dragoman.web import pages
-from kit.house import PASSWORD, House, Totp
+from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
@@ -63,7 +65,8 @@ class Guest:
             self.held |= {"probe": probe["jwt-token"]["token"], "probe_api": probe["api-token"]}
             listed = await self.call("GET", "/frontend/api/v1/auth/session", headers=bearer(self.held["probe"]))
             self.held["probe_session"] = listed.json()["sessions"][0]["id"]
-        flash = (await self.call("POST", "/user/login", json=flat)).json()
+        described = {**flat, "deviceInfo": {"os": "Linux", "browser": "test"}}
+        flash = (await self.call("POST", "/user/login", json=described)).json()
         if "refreshToken" in flash:
             self.held |= {"fb": flash["accessToken"], "fb_refresh": flash["refreshToken"]}
 
@@ -102,6 +105,8 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
+    verified: bool = False
+    """Whether an account that was never verified is refused."""
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -163,6 +168,36 @@ async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
 
 
+_TOKEN = "PersonalAccessToken"
+
+
+def _personal_token(act: str) -> Recipe:
+    """Make a personal access token; then, unless that is all, do something with it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        made: httpx2.Response | None = None
+        for each in ("generate", act):
+            if made is None or act != "generate":
+                body = {"tokenName": "ci"}
+                made = await guest.call("POST", f"/api/v1/users.{each}{_TOKEN}", headers=_rc(guest), json=body)
+        assert made is not None
+        return made
+
+    makes = {"generate": 1, "regenerate": 2}.get(act, 1)
+    return Recipe("rocketchat", "POST", f"/api/v1/users.{act}{_TOKEN}", "", "session", send, makes, full_only=True)
+
+
+async def _create_token(guest: Guest) -> httpx2.Response:
+    body = {"username": guest.username, "secret": CREATE_TOKENS_SECRET}
+    return await guest.call("POST", "/api/v1/users.createToken", headers=_rc(guest), json=body)
+
+
+_CREATE_TOKEN = Recipe(
+    "rocketchat", "POST", "/api/v1/users.createToken", "", "session", _create_token, 1, full_only=True,
+    administrator=True,
+)  # fmt: skip
+
+
 def _setting(method: str, name: str = "", **more: Any) -> Recipe:
     template = "/api/v1/settings/{setting_id}" if name else "/api/v1/settings"
 
@@ -181,11 +216,47 @@ def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **
     return Recipe("rocketchat", method, path, **{"form": "", "proves": "session", **more}, send=send)
 
 
+def _new_user(guest: Guest) -> dict[str, Any]:
+    name = f"new-{guest.username}-{len(guest.held)}-{guest.house.clock.now()}"
+    return {"email": f"{name}@example.com", "name": "New User", "username": name[:60], "password": NEW_PASSWORD}
+
+
+def _upon(name: str, make: Callable[[str], dict[str, Any]]) -> Recipe:
+    """An administrator's act on somebody made for it; `make` gives the body for his id."""
+    path = f"/api/v1/{name}"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await guest.house.add(username=f"upon-{name[6:]}-{guest.username}")
+        return await guest.call("POST", path, headers=_rc(guest), json=make(target.aliases["rocketchat"]))
+
+    return Recipe("rocketchat", "POST", path, "upon another", "session", send, administrator=True)
+
+
 _PERMISSIONS = {"permissions": [{"_id": "logout-other-user", "roles": ["admin"]}]}
 ROCKETCHAT_ACCOUNTS = (
     _chatted("GET", "/api/v1/permissions.listAll", lambda _: {}),
     _chatted("POST", "/api/v1/permissions.update", lambda _: {"json": _PERMISSIONS}, administrator=True),
-)
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": _new_user(g)}, administrator=True),
+    _chatted("POST", "/api/v1/users.create", lambda g: {"json": {**_new_user(g), "roles": ["bot"], "active": False}},
+             form="bot", administrator=True),
+    _chatted("GET", "/api/v1/users.info", lambda g: {"params": {"username": g.username}}),
+    _upon("users.update", lambda id: {"userId": id, "data": {"name": "New Name"}}),
+    _upon("users.setActiveStatus", lambda id: {"userId": id, "activeStatus": False}),
+    _upon("users.delete", lambda id: {"userId": id}),
+    _upon("users.logout", lambda id: {"userId": id}),
+    _chatted("POST", "/api/v1/users.logout", lambda _: {"json": {}}, form="oneself"),
+    _chatted("POST", "/api/v1/users.logoutOtherClients", lambda _: {}),
+    _chatted("POST", "/api/v1/users.removeOtherTokens", lambda _: {}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda _: {"json": {"data": {"name": "New Name"}}}),
+    _chatted("POST", "/api/v1/users.updateOwnBasicInfo", lambda g: {"json": {"data": {
+        "currentPassword": _digest(g)["digest"], "newPassword": NEW_PASSWORD}}}, form="password", proves="confirm"),
+    _chatted("POST", "/api/v1/users.deleteOwnAccount", lambda g: {"json": {"password": _digest(g)["digest"]}},
+             proves="confirm"),
+    _chatted("GET", "/api/v1/users.checkUsernameAvailability", lambda g: {"params": {"username": g.username}}),
+    _chatted("GET", "/api/v1/users.getAvatarSuggestion", lambda _: {}),
+    _chatted("GET", "/api/v1/users.getPresence", lambda _: {}),
+    _chatted("GET", "/api/v1/users.presence", lambda g: {"params": {"ids": g.held.get("rc_user", "")}}),
+)  # fmt: skip
 
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
@@ -212,6 +283,11 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    _CREATE_TOKEN,
+    _personal_token("generate"),
+    _personal_token("regenerate"),
+    _personal_token("remove"),
+    _chat("GET", f"/api/v1/users.get{_TOKEN}s"),
 )
 
 
@@ -316,6 +392,40 @@ async def _fb_profile(guest: Guest) -> httpx2.Response:
     return await guest.call("GET", "/user/profile", headers=bearer(guest.held.get("fb", "x")))
 
 
+def _fb(method: str, path: str, form: str = "", *, sent: str = "") -> Recipe:
+    """Call with Flashback's bearer; `{own}` in `sent` is the guest's own session, `{device}` the guest's device."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = guest.held.get("fb", "")
+        where = (sent or path).replace("{own}", _fb_session(token))
+        if "{device}" in where:
+            where = where.replace("{device}", (await _fb_device(guest))["id"])
+        return await guest.call(method, where, headers=bearer(token))
+
+    return Recipe("flashback", method, path, form, "session", send)
+
+
+def _fb_session(token: str) -> str:
+    """Return the id of the session that an access token names."""
+    if not token:
+        return str(uuid.UUID(int=1))
+    shown = token.split(".")[1]
+    return str(json.loads(base64.urlsafe_b64decode(shown + "=" * (-len(shown) % 4)))["jti"])
+
+
+async def _fb_device(guest: Guest) -> dict[str, str]:
+    """Return id and fingerprint of the device the guest signed in with; those of none where it may not be seen."""
+    for device in await guest.house.core.devices.list_own(guest.person.account.id):
+        return {"id": str(uuid.UUID(bytes=device.id)), "fingerprint": device.fingerprint.hex()}
+    return {"id": str(uuid.UUID(int=1)), "fingerprint": "00"}
+
+
+async def _fb_trust(guest: Guest) -> httpx2.Response:
+    token = guest.held.get("fb", "")
+    body = {"fingerprint": (await _fb_device(guest))["fingerprint"]}
+    return await guest.call("POST", "/devices/trust", json=body, headers=bearer(token))
+
+
 async def _fb_resend(guest: Guest) -> httpx2.Response:
     house, person = guest.house, guest.person
     await house.ticket("verify", person)
@@ -324,7 +434,60 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
+    """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        target = await _colleague(guest, fate) if administrator else guest.person
+        sent = path.replace("{user_id}", str(uuid.UUID(bytes=target.account.id)))
+        more = {} if body is None else {"json": body(guest)}
+        return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
+
+    writes = method != "GET"
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+
+
+async def _colleague(guest: Guest, fate: str) -> Person:
+    core, new = guest.house.core, NewAccount(email=f"colleague-of-{guest.email}", verified=fate != "invited")
+    if fate == "invited":
+        new = msgspec.structs.replace(new, status="invited")
+    person = await core.accounts.add(new, None)
+    if fate == "deleted":
+        await core.life.delete(person.account)
+    return person
+
+
+_MEMBER = "/organization/users/{user_id}"
+
+ORGANIZATION = (
+    _fb_on("GET", "/user/{user_id}"),
+    _fb_on("PUT", "/user/{user_id}", body=lambda g: {"name": "Another", "password": NEW_PASSWORD}),
+    _fb_on("PUT", "/user/{user_id}/role", body=lambda g: {"orgRole": 0}),
+    _fb_on("POST", "/user/deactivate"),
+    _fb_on("GET", "/organization/users", administrator=True),
+    _fb_on(
+        "POST", "/organization/users", administrator=True,
+        body=lambda g: {"email": f"new-{g.email}", "firstName": "New", "lastName": "Example", "orgRole": 1},
+    ),
+    _fb_on("GET", _MEMBER, administrator=True),
+    _fb_on("PUT", _MEMBER, administrator=True, body=lambda g: {"lastName": "Another", "orgRole": 2}),
+    _fb_on("DELETE", _MEMBER, administrator=True),
+    _fb_on("POST", f"{_MEMBER}/activate", administrator=True, fate="deleted"),
+    _fb_on("POST", f"{_MEMBER}/resend-invitation", administrator=True, fate="invited"),
+    *(
+        _fb_on(method, path, administrator=administrator, body=body)
+        for path, administrator in (("/settings/user", False), ("/settings/organization", True))
+        for method, body in (
+            ("GET", None),
+            ("POST", lambda g: {"settings": {"theme": "dark", "of": g.username}}),
+            ("PUT", lambda g: {"theme": "light", "of": {"whom": g.username}}),
+            ("DELETE", lambda g: {"keys": ["theme", "of.whom"]}),
+        )
+    ),
+)  # fmt: skip
+
 FLASHBACK = (
+    *ORGANIZATION,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),
@@ -332,6 +495,17 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/logout", "by token", "nothing", _fb_logout),
     Recipe("flashback", "POST", "/user/logout", "by refresh token", "nothing", _fb_logout_by_refresh),
     Recipe("flashback", "GET", "/user/profile", "", "session", _fb_profile),
+    _fb("GET", "/token"),
+    _fb("DELETE", "/token/{token_id}", sent="/token/{own}"),
+    _fb("GET", "/sessions"),
+    _fb("POST", "/sessions/{session_id}/revoke", sent="/sessions/{own}/revoke"),
+    _fb("POST", "/sessions/revoke-all"),
+    _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
+    _fb("GET", "/devices"),
+    _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
+    _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
     _mailed("flashback", "/user/verify-email", "verify", token="{token}", makes=1),
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),

@@ -105,6 +105,7 @@ def names_of_dialects(source: Source) -> Iterable[str]:
 
 _OF_CORE = frozenset(
     {
+        "access_keys",
         "accounts",
         "addresses",
         "administration",
@@ -116,8 +117,11 @@ _OF_CORE = frozenset(
         "jwks",
         "life",
         "enrolment",
+        "members",
+        "on_behalf",
         "own_factors",
         "passkeys",
+        "preferences",
         "proving",
         "random",
         "ready",
@@ -142,7 +146,10 @@ def storage_from_outside(source: Source) -> Iterable[str]:
         inside = re.search(r"(?:^|\.)(?:call|self)\.(?:_)?core\.(\w+)", chain)
         if inside and inside[1] not in _OF_CORE:
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
-        if re.search(r"\.(?:signin|sessions|accounts|addresses|factors|own_factors|proving|life|recovery)\._", chain):
+        if re.search(
+            rf"\.(?:{'|'.join(sorted(_OF_CORE))})\._",
+            chain,
+        ):
             yield f"line {node.lineno}: {chain}"  # type: ignore[attr-defined]
 
 

@@ -41,11 +41,12 @@ VALUES: dict[str, Any] = {
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
     "body": "{}", "bypass": 1, "code": "123456", "confirmed": 0,
-    "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "deleted_from": "active",
-    "detail": "{}", "device": None, "dies_at": NOW,
+    "browser": "Firefox", "count": 1, "created_at": NOW, "dead_at": NOW, "deleted_at": NOW, "deleted_from": "active",
+    "detail": "{}", "device": None, "device_id": None, "dies_at": NOW,
     "display_name": "Ada", "door": "probe", "channel": "mail", "due_at": 5, "fault": "RCPT: 451",
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "factor_from": NOW,
+    "fingerprint": HASH,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
     "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
     "language": "de", "lapses_at": NOW, "last_name": "Example", "lease": LEASE, "limit": 10,
@@ -53,13 +54,15 @@ VALUES: dict[str, Any] = {
     "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
     "hint": "abcdef", "owner": ACCOUNT, "proved_client": b"c" * 8,
-    "old": b"sealed", "organization": ORGANIZATION,
+    "old": b"sealed", "os": "Linux", "organization": ORGANIZATION,
     "parent": None, "public_key": b"p" * 77, "rp": "id.example.com", "transports": "internal",
     "proved_at": NOW, "purpose": "reset",
+    "issuer": "https://id.example.com", "provider": "google", "provider_subject": "107",
     "rank": 0, "root": 0, "rotated_client": b"c" * 8, "scheme": "canonical",
     "scope": "strangers", "sealed": b"sealed", "sealed_token": None, "seed": b"s" * 16, "session": SESSION,
     "shown": "Ada@example.com", "since": 0, "state": "verified", "status": "active", "step": 2, "streak": 100,
-    "subject": b"s" * 16, "system": "probe", "token_hash": b"n" * 32, "token_use": "probe_jwt", "use": "probe_jwt",
+    "subject": b"s" * 16, "system": "probe", "token_hash": b"n" * 32, "token_use": "probe_jwt",
+    "type": "DESKTOP", "use": "probe_jwt",
     "user_agent": "test", "value": "1", "verified_at": NOW, "version": 1, "why": "revoked", "wish": "{}",
 }  # fmt: skip
 """A value of the right type for every parameter, by name: times are milliseconds, ids 16 bytes."""
@@ -67,6 +70,8 @@ VALUES: dict[str, Any] = {
 OTHERWISE: dict[tuple[str, str], Any] = {
     ("dragoman.storage.accounts", "after"): b"",
     ("dragoman.storage.codes", "door"): "",
+    ("dragoman.storage.devices", "id"): TICKET,
+    ("dragoman.storage.devices", "cap"): 0,
     ("dragoman.storage.erasure", "id"): OTHER,
     ("dragoman.storage.held", "after"): b"",
     ("dragoman.storage.tickets", "id"): TICKET,
@@ -137,6 +142,10 @@ SEED = [
         " values (:t, 'mail', 'reset', :a, :sealed, 5, 5, 9, :lease)",
         "insert into outbox(id, channel, kind, account, sealed, created_at, fault, dead_at)"
         " values (:s, 'mail', 'reset', :a, :sealed, 4, 'RCPT: 550', 5)",
+        "insert into device(id, account, fingerprint, name, type, os, browser, user_agent, address, created_at,"
+        " seen_at, trusted_until)"
+        " values (:t, :a, :hash, 'Firefox on Linux', 'DESKTOP', 'Linux', 'Firefox', '', '', 5, 5, :later)",
+        "update session set device_id = :t where id = :s",
         "insert into setting(name, value, updated_at, changed_by) values ('ada', '20', 5, :b)",
         "insert into sequence(name, next) values ('ada', 7)",
         "insert into meta(name, value) values ('set_up', '1')",

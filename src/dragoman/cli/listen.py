@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import resource
 import signal
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import uvicorn
 
-from dragoman import app
+from dragoman import app, test_mode
 from dragoman.cli.logs import access_log
 from dragoman.cli.prepare import prepared
 from dragoman.core import Core
 from dragoman.core.ports import SystemClock
-from dragoman.http.address import Proxies
+from dragoman.http.address import Proxies, is_loopback
 from dragoman.http.serving import serve_config
 from dragoman.settings import Settings
 
@@ -52,6 +51,7 @@ def faults(settings: Settings) -> list[str]:
             f"server.host: found {server.host!r}, which others can reach, without TLS: passwords would cross the"
             " network in clear. Give --tls-cert and --tls-key, name your proxy in server.trusted_proxies, or --insecure"
         )
+    found += test_mode.faults(settings)
     try:
         app.mounts(settings)
     except ValueError as why:
@@ -70,16 +70,6 @@ def make_room(settings: Settings) -> None:
     reach = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < reach:
         resource.setrlimit(resource.RLIMIT_NOFILE, (reach, hard))
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an address to listen on can only be reached from this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def bound(settings: Settings) -> socket.socket:

@@ -60,8 +60,14 @@ def _refuse_faults(settings: Settings) -> None:
 
 
 def _serve_as_parent(settings: Settings) -> None:
+    import structlog
+
+    from dragoman import test_mode
     from dragoman.cli import listen
 
+    if test_mode.is_on(settings):
+        click.secho(test_mode.WARNING, fg="red", bold=True, err=True)
+        structlog.get_logger("dragoman").warning("test mode", setting=test_mode.NAME)
     listener = listen.bound(settings)
     address = listen.address_of(listener, settings)
     if settings.server.workers == 1:

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
 from dragoman.core.addresses import Addresses
+from dragoman.core.administration import Administration
 from dragoman.core.background import Background
+from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
@@ -25,11 +29,14 @@ from dragoman.core.letters import Letters
 from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
+from dragoman.core.members import Members
+from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
 from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
 from dragoman.core.retention import sweep
@@ -39,6 +46,7 @@ from dragoman.core.stored_settings import Configured, StoredSettings
 from dragoman.core.tickets import Tickets
 from dragoman.core.tokens import Tokens
 from dragoman.core.tools import Tools
+from dragoman.core.upstream import Offered, Upstream
 from dragoman.storage import credentials as stored_credentials
 from dragoman.storage import events as stored_events
 from dragoman.storage.engine import Engine
@@ -54,6 +62,7 @@ class Core:
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
         configured: Configured, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
+        providers: Mapping[str, Offered] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         by_name = {door.name: door for door in doors}
         self.doors = by_name
@@ -77,19 +86,26 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
+        self.access_keys = AccessKeys(self._tools, self.signin)
+        self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
+        self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
+        self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.passkeys = Passkeys(self._tools, self.proving)
         self.enrolment = Enrolment(self._tools, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.documents = Documents(self._tools)
+        self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
         self._surveyed_at = 0
 

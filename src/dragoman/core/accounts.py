@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from dragoman.core import events, identifiers, newcomers, ports, refusals
+from dragoman.core import events, identifiers, judgement, newcomers, ports, refusals
 from dragoman.core.credentials import hashes, policy
+from dragoman.core.life import Judge
 from dragoman.core.linked import Linked
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.organizations import OWNER_RANK
 from dragoman.core.passwords import hashed
+from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.signin import SignIn
 from dragoman.core.tools import Tools
 from dragoman.model import (
@@ -31,7 +37,6 @@ from dragoman.model import (
 from dragoman.storage import accounts, attempts, counters, credentials, sessions, tickets
 from dragoman.storage.engine import ConstraintViolated, Tx
 
-OWNER_RANK = 255
 DEFAULT_NAME = "Default"
 NAME_LENGTH = 255
 INITIAL_FOR: Millis = 7 * 24 * 60 * 60_000
@@ -52,6 +57,8 @@ class NewAccount(Struct, frozen=True):
     root: bool = False
     verified: bool = False
     """The address counts as verified; else an operator's word makes it vouched."""
+    claimed: bool = False
+    """Nobody of the installation answers for the address: it carries no right until it is proved (decision 15)."""
     organization: Id | None = None
     """None: the default organization (decision 10)."""
     rank: int | None = None
@@ -60,6 +67,8 @@ class NewAccount(Struct, frozen=True):
     status: Status = "active"
     language: Language | None = None
     """Of its mail; None: the installation's."""
+    labels: Mapping[str, tuple[str, ...]] = {}
+    """As `Person.labels`."""
 
 
 class Accounts:
@@ -80,6 +89,10 @@ class Accounts:
     async def by_id(self, id: Id) -> Account:
         """Return the account of this id. Raises NotFound."""
         return _found(await accounts.by_id(self._t.db, id))
+
+    async def by_username(self, text: str) -> Account:
+        """Return the account of this username. Raises NotFound."""
+        return _found(await self._by_kind("username", text))
 
     async def by_alias(self, system: str, value: str) -> Account:
         """Return the account another system knows by this name. Raises NotFound."""
@@ -145,17 +158,25 @@ class Accounts:
     # ------------------------------------------------------------ adding
 
     async def add(
-        self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False
-    ) -> Person:
+        self, new: NewAccount, password: Password | None, *, allow_weak: bool = False, initial: bool = False,
+        mixed: bool = False, judge: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: Caller | None = None,
+        client: Client | None = None,
+    ) -> Person:  # fmt: skip
         """Add an account with its identifiers, aliases and password.
 
         A missing username is made from the address or the name. `initial` lets the password live for 7 days only
-        (threat 16). Raises BadIdentifier, IdentifierTaken, WeakPassword,
-        NotFound for an organization or parent that does not exist.
+        (threat 16).
+
+        :param mixed: as `Door.mixed_password`.
+        :param judge: tells in the transaction whether the account may be added.
+        :param by: who adds it over a wire, and `client` from where, for the audit trail.
+
+        Raises BadIdentifier, IdentifierTaken, WeakPassword, NotFound for an organization or parent that does not
+        exist, and what `judge` refuses.
         """
         names = self._identifiers(new)
-        if password is not None and not allow_weak:
-            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)))
+        if password is not None and not (allow_weak or (await self._t.policy()).test):
+            policy.check(password, (new.first_name, new.last_name, *(n.shown for n in names)), mixed=mixed)
         id = ports.new_id(self._t.clock, self._t.random)
         account = await self._account(id, new)
         sealed = await hashed(self._t, id, password) if password is not None else None
@@ -163,10 +184,10 @@ class Accounts:
         taken: str | None = None
         for _ in range(USERNAME_TRIES):
             try:
-                await self._t.db.transaction(
+                refused = await self._t.db.transaction(
                     partial(
-                        self._insert, account=account, names=names, sealed=sealed, dies_at=dies_at,
-                        language=new.language,
+                        self._insert, account=account, new=new, names=names, sealed=sealed, dies_at=dies_at,
+                        judge=judge, by=by, client=client,
                     )
                 )  # fmt: skip
             except ConstraintViolated:
@@ -175,11 +196,13 @@ class Accounts:
                     break
                 names = self._with_other_username(names)
             else:
+                if refused is not None:
+                    raise refused
                 return await self.person(await self.by_id(id))
         raise refusals.IdentifierTaken(taken or "username")
 
     def _identifiers(self, new: NewAccount) -> list[Identifier]:
-        state: AddressState = "verified" if new.verified else "vouched"
+        state: AddressState = "verified" if new.verified else "claimed" if new.claimed else "vouched"
         names = []
         if new.email is not None:
             names.append(Identifier("email", identifiers.check("email", new.email), state, True))
@@ -213,18 +236,26 @@ class Accounts:
         )  # fmt: skip
 
     async def _insert(
-        self, tx: Tx, account: Account, names: list[Identifier], *, sealed: tuple[str, bytes] | None,
-        dies_at: Millis | None, language: Language | None,
-    ) -> None:  # fmt: skip
+        self, tx: Tx, account: Account, new: NewAccount, *, names: list[Identifier], sealed: tuple[str, bytes] | None,
+        dies_at: Millis | None, judge: Callable[[Tx], Awaitable[Refusal | None]] | None, by: Caller | None,
+        client: Client | None,
+    ) -> Refusal | None:  # fmt: skip
         now = account.created_at
+        refused = await judge(tx) if judge is not None else None
+        if refused is not None:
+            return refused
         await newcomers.insert(tx, account, names)
-        if language is not None:
-            await accounts.set_language(tx, account.id, language)
+        if new.language is not None:
+            await accounts.set_language(tx, account.id, new.language)
+        for dialect, labels in new.labels.items():
+            await accounts.put_labels(tx, account.id, dialect, labels, now)
         if sealed is not None:
             await credentials.put(
                 tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
             )
-        await events.record(tx, "account_added", now, account=account.id)
+        who = by.account.id.hex() if by is not None else "operator"
+        await events.record(tx, "account_added", now, client=client, account=account.id, by=who)
+        return None
 
     async def _taken(self, names: list[Identifier]) -> str | None:
         for name in names:
@@ -235,19 +266,77 @@ class Accounts:
 
     # ------------------------------------------------------------ changing
 
-    async def rename(self, account: Account, username: str) -> None:
-        """Change the username. Raises BadIdentifier, IdentifierTaken."""
-        shown = identifiers.check("username", username)
-        now = self._t.clock.now()
+    async def rename(
+        self, account: Account, username: str, *, by: Caller | None = None, client: Client | None = None,
+        judge: Judge | None = None,
+    ) -> None:  # fmt: skip
+        """Change the username. The one before is free at once: nothing is mailed to a username, and whoever takes it
+        has to prove a password of his own.
 
-        async def fn(tx: Tx) -> None:
-            await accounts.rename(tx, account.id, identifiers.fold("username", shown), shown)
-            await events.record(tx, "account_changed", now, account=account.id, what="username")
+        :param by: who changes it; None for an operator.
+        :param judge: tells in the transaction whether it may still be done.
+
+        Raises BadIdentifier, IdentifierTaken, and what `judge` refuses.
+        """
+        shown = identifiers.check("username", username)
+
+        async def write(tx: Tx, found: Account, now: Millis) -> None:
+            await accounts.rename(tx, found.id, identifiers.fold("username", shown), shown)
 
         try:
-            await self._t.db.transaction(fn)
+            await self._change(account, "username", write, by=by, client=client, judge=judge)
         except ConstraintViolated:
             raise refusals.IdentifierTaken("username") from None
+
+    async def set_name(
+        self, account: Account, name: str, *, by: Caller | None = None, client: Client | None = None,
+        judge: Judge | None = None,
+    ) -> None:  # fmt: skip
+        """Change the name of a person, who is called by one text (`identifiers.names_of`). The rest as for `rename`."""
+        first, last, display = identifiers.names_of(name)
+        for text in (first, last, display or ""):
+            if not name.strip() or len(text) > NAME_LENGTH or not identifiers.storable(text):
+                raise refusals.BadIdentifier("name", "1 to 255 characters, no control characters")
+
+        async def write(tx: Tx, found: Account, now: Millis) -> None:
+            await accounts.set_names(tx, replace(found, first_name=first, last_name=last, display_name=display), now)
+
+        await self._change(account, "name", write, by=by, client=client, judge=judge)
+
+    async def set_labels(
+        self, account: Account, dialect: str, labels: tuple[str, ...], *, by: Caller | None = None,
+        client: Client | None = None, judge: Judge | None = None,
+    ) -> None:  # fmt: skip
+        """Give an account the words that a dialect shows beside its roles. The rest as for `rename`."""
+
+        async def write(tx: Tx, found: Account, now: Millis) -> None:
+            await accounts.put_labels(tx, found.id, dialect, labels, now)
+
+        await self._change(account, "labels", write, by=by, client=client, judge=judge)
+
+    async def _change(
+        self, account: Account, what: str, write: Callable[[Tx, Account, Millis], Awaitable[None]], *,
+        by: Caller | None, client: Client | None, judge: Judge | None,
+    ) -> None:  # fmt: skip
+        now = self._t.clock.now()
+
+        async def fn(tx: Tx) -> Refusal | None:
+            found = await accounts.by_id(tx, account.id)
+            if found is None:
+                return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
+            await write(tx, found, now)
+            await events.record(
+                tx, "account_changed", now, client=client, account=account.id, what=what,
+                session=by.session.id if by else None, by=by.account.id.hex() if by else "operator",
+            )  # fmt: skip
+            return None
+
+        refused = await self._t.db.transaction(fn)
+        if refused is not None:
+            raise refused
 
     async def change_password(
         self, caller: Caller, old: Password, new: Password, client: Client, *, end_others: bool = True
@@ -259,14 +348,40 @@ class Accounts:
         Raises NotOffered where a directory knows the password; WrongPassword and what `SignIn.confirm` raises; then
         SamePassword, WeakPassword.
         """
-        t, account = self._t, caller.account
-        await self._linked.refuse_own_password(account.id)
+        await self._linked.refuse_own_password(caller.account.id)
         await self._signin.confirm(caller, old, client)
         if new.hexdigest.reveal() == old.hexdigest.reveal():
             raise refusals.SamePassword
+        await self._replace_own(caller, new, client, end_others=end_others)
+
+    async def set_own_password(
+        self, caller: Caller, new: Password, client: Client, *, old: Password | None = None
+    ) -> None:
+        """Change the caller's own password; the old one is checked where it came along, else a fresh proof stands for
+        it (decision 25). This client stays, the others end, keys stay (table C).
+
+        Raises NoPasswordSet for an account that signs in another way; FreshProofRequired without the old one; else what
+        `change_password` raises.
+        """
+        account = caller.account
+        if not (await self.person(account)).has_password:
+            raise refusals.NoPasswordSet
+        if old is not None:
+            await self.change_password(caller, old, new, client)
+            return
+        await self._linked.refuse_own_password(account.id)
+        remembered = (await self._t.policy()).remembered
+        if not judgement.is_fresh(caller.session, client_print(client), self._t.clock.now(), remembered):
+            raise refusals.FreshProofRequired
+        await self._replace_own(caller, new, client, end_others=True)
+
+    async def _replace_own(self, caller: Caller, new: Password, client: Client, *, end_others: bool) -> None:
+        """Put a password in the place of one that was proved, unless it was replaced meanwhile: then WrongPassword."""
+        t, account = self._t, caller.account
         person = await self.person(account)
         names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
-        policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
+        if not (await t.policy()).test:
+            policy.check(new, names, mixed=t.doors[caller.session.door].mixed_password)
         proved = await credentials.find(t.db, account.id, "password")
         sealed = await hashed(self._t, account.id, new)
         notice = await self._notices.draft("password_changed", person, address=client.address)
@@ -292,9 +407,11 @@ class Accounts:
             raise refusals.WrongPassword
 
     async def set_password(
-        self, account: Account, password: Password, *, initial: bool = False, allow_weak: bool = False
-    ) -> None:
-        """Set the password on behalf of the owner: an operator's act. Ends every session and key (table C).
+        self, account: Account, password: Password, *, initial: bool = False, allow_weak: bool = False,
+        by: Caller | None = None, client: Client | None = None, judge: Judge | None = None,
+    ) -> None:  # fmt: skip
+        """Set the password on behalf of the owner: the act of an operator, or of whoever may do that much to the
+        account. Ends every session and key (table C).
 
         `initial` lets it live for 7 days only, to be replaced by its owner (threat 16). An account that a directory
         answers for may have one for the time it is unreachable, where that is set; else NotOffered. Raises
@@ -303,11 +420,13 @@ class Accounts:
         if self._t.directory.rules.fallback == "never":
             await self._linked.refuse_own_password(account.id)
         person = await self.person(account)
-        if not allow_weak:
+        if not (allow_weak or (await self._t.policy()).test):
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             policy.check(password, names)
         sealed, notice = await hashed(self._t, account.id, password), await self._notices.draft("password_set", person)
-        await self._store_password(account, sealed, initial=initial, notice=notice)
+        await self._store_password(
+            account, sealed, initial=initial, notice=notice, by=by, client=client, judge=judge
+        )  # fmt: skip
 
     async def import_hash(self, account: Account, stored: str) -> None:
         """Set the password to a hash made elsewhere, `scheme:text` (see `credentials.hashes.recognise`).
@@ -322,12 +441,17 @@ class Accounts:
         await self._store_password(account, (label, sealed), initial=False)
 
     async def _store_password(
-        self, account: Account, sealed: tuple[str, bytes], *, initial: bool, notice: Notice | None = None
-    ) -> None:
+        self, account: Account, sealed: tuple[str, bytes], *, initial: bool, notice: Notice | None = None,
+        by: Caller | None = None, client: Client | None = None, judge: Judge | None = None,
+    ) -> None:  # fmt: skip
         now = self._t.clock.now()
         dies_at = now + INITIAL_FOR if initial else None
 
-        async def fn(tx: Tx) -> None:
+        async def fn(tx: Tx) -> Refusal | None:
+            found = await accounts.by_id(tx, account.id)
+            refused = await judge(tx, found) if judge is not None and found is not None else None
+            if refused is not None:
+                return refused
             await credentials.put(
                 tx, account.id, "password", scheme=sealed[0], sealed=sealed[1], now=now, dies_at=dies_at
             )
@@ -335,10 +459,16 @@ class Accounts:
             await attempts.drop_all(tx, account.id)
             await sessions.end_all(tx, account.id, "password_set", now)
             await counters.drop_marks(tx, account.id)
-            await events.record(tx, "password_set", now, account=account.id, by="operator")
+            await events.record(
+                tx, "password_set", now, client=client, account=account.id,
+                by=by.account.id.hex() if by else "operator",
+            )  # fmt: skip
             await self._notices.put(tx, notice, now)
+            return None
 
-        await self._t.db.transaction(fn)
+        refused = await self._t.db.transaction(fn)
+        if refused is not None:
+            raise refused
 
     async def language(self, account: Account) -> str | None:
         """Return the language in which the account wants its mail, None for the installation's."""

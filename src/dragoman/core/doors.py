@@ -30,6 +30,8 @@ class Door(Struct, frozen=True):
     """Whether a code that goes by mail goes together with a link that shows it (decision 5)."""
     enrols: bool = False
     """Whether an attempt of somebody who has yet to enrol a second factor can be paused to enrol it (decision 4)."""
+    asks_factors: bool = True
+    """False: the first factor is enough, whatever is enrolled. Under a dialect's test switch alone (threat 50)."""
     attempt: Literal["repeat", "handle"] | Signed = "repeat"
     """How a paused sign-in goes on: the whole login again with a code; a random handle of 20 hex characters; or a
     signed limited token that names the attempt (decision 4)."""

@@ -10,6 +10,7 @@ from dragoman.storage.engine import Engine, Tx
 
 Kind = Literal[
     "signed_in",  # a session was inserted; detail: proof, policy (client, child or key)
+    "signed_in_by",  # an administrator opened a session of somebody else, the next line's; detail: by
     "password_refused",  # detail: reason
     "code_refused",  # a wrong code of the second factor
     "sign_in_refused",  # the credential was right, something else was not; detail: reason
@@ -27,8 +28,12 @@ Kind = Literal[
     "account_exported",  # everything held about it was handed out; detail: by
     "account_erased",  # the last line of an account: those before it were blanked
     "password_set",  # detail: by
+    "provider_refused",  # an outside provider's token or code proved nobody; detail: provider, reason
+    "provider_linked",  # detail: provider, by (address, owner, sign_up)
+    "provider_unlinked",  # detail: provider, by (owner, operator, directory)
     "factor_enrolled",
     "factor_removed",
+    "device_changed",  # detail: what (trusted, untrusted, removed), by; for removed also number, of sessions ended
     "keys_rotated",  # detail: use
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
     "message_dead",  # a letter is tried no more; detail: message, tries, fault
@@ -39,8 +44,8 @@ Kind = Literal[
 KINDS: frozenset[str] = frozenset(get_args(Kind))
 HARMLESS = frozenset(
     (
-        "budget", "by", "factor", "number", "policy", "proof", "purpose", "reason", "role", "sent", "status", "use",
-        "was", "what", "why",
+        "budget", "by", "factor", "number", "policy", "proof", "provider", "purpose", "reason", "role", "sent",
+        "status", "use", "was", "what", "why",
     )
 )  # fmt: skip
 """Details whose values are words of ours or ids. Of the details of an erased account's lines nothing else is left."""

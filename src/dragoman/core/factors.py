@@ -50,6 +50,15 @@ class Factors:
         """
         await self._codes.request(door, typed, client)
 
+    async def mail_code_again(self, door: Door, presented: str, client: Client) -> None:
+        """Mail another code for a paused sign-in, in the place of the one before, as often as the budget allows.
+
+        :param presented: what `Pending.attempt` gave.
+
+        Raises NoSuchAttempt, NotOffered where no code by mail is asked for.
+        """
+        await self._codes.again(door, presented, client)
+
     async def enable_totp(self, account: Account) -> Enrolled:
         """Enrol TOTP for an account: a new seed and twelve recovery codes, in force at once.
 

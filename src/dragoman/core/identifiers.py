@@ -103,3 +103,14 @@ def username_from(*candidates: str) -> str:
         if made:
             return made
     return "account"
+
+
+def names_of(name: str) -> tuple[str, str, str | None]:
+    """Return first, last and display name of somebody whose name came as one text: it is shown as it was typed.
+
+    The first word is taken for the first name; a display name is kept only where the two would not make the same text.
+    """
+    shown = name.strip(_ASCII_SPACE)
+    first, _, last = shown.partition(" ")
+    last = last.strip()
+    return first, last, None if f"{first} {last}".strip() == shown else shown

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 
 from dragoman.core import refusals
 from dragoman.core.doors import Door
+from dragoman.core.policy import ALWAYS
 from dragoman.core.refusals import Refusal
 from dragoman.core.tokens import Opaque
 from dragoman.model import Millis, Password, Person, Session
@@ -32,7 +33,7 @@ def unfit(door: Door, person: Person, offers: tuple[str, ...], now: Millis) -> R
         return refusals.NotAdmitted()
     if door.requires_verified and account.first_verified_at is None:
         return refusals.NotVerified(person)
-    if person.has_second_factor and not offers:
+    if person.has_second_factor and door.asks_factors and not offers:
         return refusals.NoUsableFactor()
     if must_enrol(person, now) and not door.enrols:
         return refusals.NoUsableFactor()
@@ -51,10 +52,12 @@ def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -
     Of a key no proof counts; one that bypasses the second factor needs none (decision 17).
 
     :param client: `second_factor.client_print` of who asks.
-    :param remembered: for how many milliseconds a proof counts.
+    :param remembered: for how many milliseconds a proof counts; ALWAYS: nobody is asked for one.
     """
     if session.kind == "key":
         return bool(session.bypass)
+    if remembered == ALWAYS:
+        return True
     return session.proved_client == client and now - session.proved_at <= remembered
 
 

@@ -33,6 +33,7 @@ NOTICES: Mapping[str, tuple[str, ...]] = {
     "password_set": (),
     "factor_added": ("factor",),
     "factor_removed": ("factor", "by"),
+    "key_added": ("key", "address"),
     "address_changed": ("old", "new", "link", "days"),
     "phone_changed": ("old", "new", "link", "days"),
     "chain_stolen": ("address", "client"),
@@ -40,6 +41,8 @@ NOTICES: Mapping[str, tuple[str, ...]] = {
     "lane_closed": ("link",),
     "account_deactivated": (),
     "account_deleted": ("days",),
+    "provider_linked": ("provider",),
+    "provider_unlinked": ("provider",),
 }
 """Letters that tell an owner what happened; an operator may switch each off."""
 

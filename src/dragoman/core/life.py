@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 from dragoman.core import events, export, refusals
 from dragoman.core.erasure import RETURN_DAYS, erase
 from dragoman.core.letters import ASKED_FOR
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.organizations import OWNER_RANK
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Millis, Status
-from dragoman.storage import accounts, attempts, codes, counters, outbox, sessions, tickets
+from dragoman.storage import accounts, attempts, codes, counters, members, outbox, sessions, tickets
 from dragoman.storage.engine import Tx
 
-TOP_RANK = 255
-
-By = Literal["owner", "operator"]
+By = str
+"""Who acts: `owner`, `operator`, or the id of the account that acts on another, in hex."""
+Judge = Callable[[Tx, Account], Awaitable[Refusal | None]]
+"""Tells in the transaction of an act whether it may still be done to the account as it is then."""
 Ending = Literal["deactivated", "suspended", "deleted"]
 _NOTICES: Mapping[str, str] = {"deactivated": "account_deactivated", "deleted": "account_deleted"}
 
@@ -26,8 +28,10 @@ class Life:
     """Begins, pauses and ends accounts.
 
     Whatever is not active has no session, key, attempt, code, nor a ticket or waiting letter that would let somebody in
-    (table C). Raised by all of it where they apply: NotFound, and LastAdministrator where nobody could administer
-    the installation afterwards, which is decided in the transaction of the act.
+    (table C). Raised by all of it where they apply: NotFound; LastAdministrator where nobody could administer the
+    installation afterwards; LastOwner where whoever goes, or is sent away by another but an operator, leaves members
+    without an owner (contract of Flashback, section 4.16). That is decided in the transaction of the act; and what a
+    `judge` refuses.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -36,43 +40,59 @@ class Life:
 
     # ------------------------------------------------------------ status
 
-    async def deactivate(self, account: Account, *, by: By = "operator", client: Client | None = None) -> None:
+    async def deactivate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let an account rest until an operator activates it; its owner is told.
 
         Its owner's act as well: the caller has seen a fresh proof then (decision 25), and `client` is who asked.
         Raises NotActive for a deleted account.
         """
-        await self._end(account, "deactivated", by, client)
+        await self._end(account, "deactivated", by, client, judge)
 
-    async def suspend(self, account: Account) -> None:
-        """Bar an account: an operator's act. Raises NotActive for a deleted account."""
-        await self._end(account, "suspended", "operator", None)
+    async def suspend(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
+        """Bar an account: the act of an operator, or of whoever manages it. Raises NotActive for a deleted account."""
+        await self._end(account, "suspended", by, client, judge)
 
-    async def activate(self, account: Account) -> None:
+    async def activate(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Let a deactivated, suspended or invited account sign in again, with the password and factors it has.
 
         Raises NotActive for a deleted account, which `restore` brings back.
         """
-        await self.set_status(account, "active")
+        await self._set_status(account, "active", by, client, judge)
 
-    async def delete(self, account: Account, *, by: By = "operator", client: Client | None = None) -> None:
+    async def delete(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> None:
         """Delete an account for 30 days, in which its identifiers stay reserved; then it is erased. Its owner is told.
 
-        Deleting a deleted one changes nothing: its 30 days run on.
+        Deleting a deleted one changes nothing: its 30 days run on. Raises what `judge` refuses.
         """
-        await self._end(account, "deleted", by, client)
+        await self._end(account, "deleted", by, client, judge)
 
     async def set_status(self, account: Account, status: Status) -> None:
         """Give an account a status: what an operator does. Raises NotActive for a deleted account."""
         if status in ("deactivated", "suspended", "deleted"):
             await self._end(account, status, "operator", None)
             return
+        await self._set_status(account, status, "operator", None)
+
+    async def _set_status(
+        self, account: Account, status: Status, by: By, client: Client | None, judge: Judge | None = None
+    ) -> None:
         now = self._t.clock.now()
 
         async def fn(tx: Tx) -> Refusal | None:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             if found.status == "deleted":
                 return refusals.NotActive("deleted")
             if status != "active" and await self._is_last(tx, found):
@@ -80,15 +100,17 @@ class Life:
             await accounts.set_status(tx, found.id, status, now)
             if status != "active":
                 await _end_everything(tx, found.id, status, now)
-            await _note(tx, found.id, status, now, was=found.status)
+            await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
             return None
 
         _raise(await self._t.db.transaction(fn))
 
-    async def restore(self, account: Account) -> Status:
+    async def restore(
+        self, account: Account, *, by: By = "operator", client: Client | None = None, judge: Judge | None = None
+    ) -> Status:
         """Bring a deleted account back as it was, without sessions and keys; return the status it has now.
 
-        One that is not deleted stays as it is. Raises NotFound where it is being erased.
+        One that is not deleted stays as it is. Raises NotFound where it is being erased, and what `judge` refuses.
         """
         now = self._t.clock.now()
 
@@ -96,6 +118,9 @@ class Life:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             deletion = await accounts.deletion(tx, found.id)
             if found.status != "deleted" or deletion is None:
                 return found.status
@@ -103,7 +128,7 @@ class Life:
             if not deleted_at:
                 return refusals.NotFound()
             await accounts.set_status(tx, found.id, was, now)
-            await _note(tx, found.id, was, now, was="deleted")
+            await _note(tx, found.id, was, now, was="deleted", by=by, client=client)
             return was
 
         outcome = await self._t.db.transaction(fn)
@@ -111,7 +136,9 @@ class Life:
             raise outcome
         return outcome
 
-    async def _end(self, account: Account, status: Ending, by: By, client: Client | None) -> None:
+    async def _end(
+        self, account: Account, status: Ending, by: By, client: Client | None, judge: Judge | None = None
+    ) -> None:
         """Take an account out of use and tell its owner."""
         notice = await self._notice(account, status)
         now = self._t.clock.now()
@@ -120,10 +147,15 @@ class Life:
             found = await accounts.by_id(tx, account.id)
             if found is None:
                 return refusals.NotFound()
+            refused = await judge(tx, found) if judge is not None else None
+            if refused is not None:
+                return refused
             if found.status == "deleted":
                 return None if status == "deleted" else refusals.NotActive("deleted")
             if await self._is_last(tx, found):
                 return refusals.LastAdministrator()
+            if by != "operator" and await is_last_owner(tx, found) and await members.has_others(tx, found):
+                return refusals.LastOwner()
             if status == "deleted":
                 await accounts.set_deleted(tx, found.id, found.status, now, now)
             else:
@@ -172,7 +204,7 @@ class Life:
                 return None
             if await self._is_last(tx, found):
                 return refusals.LastAdministrator()
-            rank = (TOP_RANK if administrator else 0) if found.default_organization else found.rank
+            rank = (OWNER_RANK if administrator else 0) if found.default_organization else found.rank
             await accounts.set_administrator(tx, found.id, administrator, rank, now)
             role = "administrator" if administrator else "user"
             await events.record(tx, "account_changed", now, account=found.id, what="role", role=role)
@@ -218,6 +250,13 @@ class Life:
 
         await self._t.db.transaction(fn)
         return await export.held(self._t.db, account.id, now)
+
+
+async def is_last_owner(tx: Tx, account: Account) -> bool:
+    """Tell whether nobody else owns the account's organization and could act."""
+    if account.rank != OWNER_RANK or account.status != "active":
+        return False
+    return not await members.other_owner(tx, account)
 
 
 def _raise(refusal: Refusal | None) -> None:

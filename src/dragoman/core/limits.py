@@ -66,6 +66,16 @@ class Budgets(Struct, frozen=True):
     sent_by_network: Budget = Budget((Window(20, HOUR),))
     codes_per_attempt: int = 5
     mark_failures: int = 10
+    exempt: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    """Networks of clients that are never blocked, whatever fails from there. The accounts' own lanes close all the
+    same."""
+
+    def blocks(self, client: Client) -> bool:
+        """Tell whether the client's network is known, and may be blocked."""
+        if not client.network or not self.exempt:
+            return bool(client.network)
+        inner = ipaddress.ip_network(client.network)
+        return not any(inner.version == each.version and inner.overlaps(each) for each in self.exempt)
 
 
 def tag(data: bytes) -> int:
@@ -199,7 +209,7 @@ class Limits:
     async def judge(self, db: Reader, lane: Lane, client: Client, who: bytes, now: Millis) -> Judged:
         """Ask both counters of a password attempt; `who` is the account's id or the hash of an unknown name."""
         network_wait = 0
-        if client.network:
+        if self.budgets.blocks(client):
             by = tag(who)
             near = await counters.find(db, "network", client.network.encode())
             network_wait = wait(self.budgets.network, near, now, by)
@@ -212,7 +222,7 @@ class Limits:
         """Return the seconds until the lane takes another code, 0 when it does now."""
         mine = await counters.find(db, f"{lane.scope}-codes", lane.subject)
         waiting = wait(lane.code_budget(self.budgets), mine, now)
-        if client.network:
+        if self.budgets.blocks(client):
             near = await counters.find(db, "network-codes", client.network.encode())
             waiting = max(waiting, wait(self.budgets.network_codes, near, now))
         return waiting
@@ -278,12 +288,16 @@ class Limits:
 
     async def may_tell(self, tx: Tx, client: Client, now: Millis) -> bool:
         """Spend one of the network's telling answers; False when they are used up (decision 29)."""
-        key = client.network.encode() or b"untrusted"
+        key = _told(client)
         counter = await counters.find(tx, "telling", key)
         if wait(self.budgets.telling, counter, now):
             return False
         await counters.put(tx, "telling", key, failed(self.budgets.telling, counter, now, 0), now, account=None)
         return True
+
+    async def until_telling(self, db: Reader, client: Client, now: Millis) -> int:
+        """Return the seconds until the network gets another telling answer, 0 while one is left. Spends none."""
+        return wait(self.budgets.telling, await counters.find(db, "telling", _told(client)), now)
 
     async def may_send(self, tx: Tx, destination: bytes, client: Client | None, now: Millis, *, known: bool) -> int:
         """Spend one message to a destination; return 0, or the seconds until it may get one (nothing is spent then).
@@ -302,3 +316,8 @@ class Limits:
             for (scope, subject, budget), found in zip(budgets, counters_found, strict=True):
                 await counters.put(tx, scope, subject, failed(budget, found, now, 0), now, account=None)
         return waiting
+
+
+def _told(client: Client) -> bytes:
+    """Return what a network's telling answers are counted under."""
+    return client.network.encode() or b"untrusted"

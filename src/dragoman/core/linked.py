@@ -17,7 +17,7 @@ from dragoman.core.ports import Entry, new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Identifier, Millis, Password
-from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
+from dragoman.storage import accounts, attempts, codes, counters, credentials, providers, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
 
@@ -150,6 +150,7 @@ class Linked:
         await attempts.drop_all(tx, account.id)
         await tickets.drop_all(tx, account.id)
         await codes.drop_all(tx, account.id)
+        await providers.drop_all(tx, account.id)
         await counters.drop_marks(tx, account.id)
         await sessions.end_all(tx, account.id, "linked", now)
         for held in await stored.listed(tx, account.id):

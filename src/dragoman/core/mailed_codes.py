@@ -13,7 +13,7 @@ from hashlib import sha256
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, ports, refusals
+from dragoman.core import events, identifiers, paused, ports, refusals
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.recovery import SLOT_SECONDS
@@ -159,6 +159,21 @@ class MailedCodes:
                 tx, "code_asked_for", now, client=client, account=account.id if account else None, door=door.name,
                 sent="yes" if send else "no", name=subject.hex()[-8:],
             )  # fmt: skip
+
+        await t.db.transaction(fn)
+
+    async def again(self, door: Door, presented: str, client: Client) -> None:
+        """Mail another code for a paused sign-in. Raises NoSuchAttempt, NotOffered."""
+        t, now = self._t, self._t.clock.now()
+        account = (await paused.find(t, door, presented)).account
+        way = await self.way(door, account)
+        if way is None:
+            raise refusals.NotOffered
+        lane = await lane_of(t.db, account.id, account.id, client, now)
+
+        async def fn(tx: Tx) -> None:
+            if not await t.limits.may_send(tx, way.destination, client, now, known=lane.known):
+                await self._put(tx, way, account, door, now)
 
         await t.db.transaction(fn)
 

@@ -12,7 +12,7 @@ from dragoman.core.credentials.passkeys import Naming, NotProved
 from dragoman.core.doors import Door
 from dragoman.core.factors import replaced
 from dragoman.core.notices import Notices
-from dragoman.core.policy import Place
+from dragoman.core.policy import PasskeyPlace
 from dragoman.core.proving import Proving
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
@@ -33,7 +33,7 @@ class Passkeys:
         self._proving = proving
         self._notices = Notices(tools)
 
-    async def place(self) -> Place:
+    async def place(self) -> PasskeyPlace:
         """Return where passkeys are made and used. Raises NotOffered where no name is configured for them."""
         place = (await self._t.policy()).passkeys
         if place is None:

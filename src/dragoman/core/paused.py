@@ -29,7 +29,7 @@ async def find(t: Tools, door: Door, presented: str) -> PausedSignIn:
     handle = attempt_hash(t, door, presented)
     attempt = await attempts.find(t.db, handle)
     if attempt is None or attempt.door != door.name or attempt.ends_at <= t.clock.now():
-        raise refusals.NoSuchAttempt
+        raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
     account = await accounts.by_id(t.db, attempt.account)
     if account is None or account.auth_epoch != attempt.auth_epoch:
         raise refusals.NoSuchAttempt

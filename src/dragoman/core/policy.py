@@ -21,6 +21,10 @@ PATHS: Mapping[str, str] = {
 """Where our own page for each purpose of a mailed link lies; the token follows."""
 
 
+ALWAYS: Millis = 2**62
+"""How long a proof is remembered where every session counts as proved: under the test switch alone."""
+
+
 class Mailing(Struct, frozen=True):
     """What is mailed, and where its links lead."""
 
@@ -41,7 +45,7 @@ class Mailing(Struct, frozen=True):
         return template.replace("{token}", token)
 
 
-class Place(Struct, frozen=True):
+class PasskeyPlace(Struct, frozen=True):
     """Where passkeys are made and used (WebAuthn)."""
 
     rp: str
@@ -66,10 +70,13 @@ class Policy(Struct, frozen=True):
     code_life: Millis = 10 * 60_000
     """How long a mailed code is good, in milliseconds (decision 44)."""
     remembered: Millis = 10 * 60_000
-    """How long a proof counts as fresh, in milliseconds (decision 25)."""
-    passkeys: Place | None = None
+    """How long a proof counts as fresh, in milliseconds (decision 25); ALWAYS: whether there was one or not."""
+    passkeys: PasskeyPlace | None = None
     """None where passkeys cannot be made: no name that browsers take for them."""
     enrol_within: Millis = 7 * 24 * 60 * 60_000
     """How long members may take to enrol a second factor that their organization wants, in milliseconds."""
     registration: Literal["disabled", "public"] = "disabled"
     """Whether anybody may register."""
+    test: bool = False
+    """The test switch: the first to register becomes administrator, where there is none (decision 13); weak passwords
+    are taken (decision 26)."""

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -123,6 +123,80 @@ class Directory(Protocol):
 
     async def reach(self) -> None:
         """Try whether the directory can be reached as configured. Raises DirectoryUnreachable, DirectoryBusy."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+
+
+class Whose(Struct, frozen=True):
+    """Whom a provider says a token was given to. Texts come as the provider sent them: they are checked before use."""
+
+    subject: str
+    """What the provider calls the person for ever: never an address, never a name."""
+    audience: tuple[str, ...]
+    """The client ids that the token was made for."""
+    email: str = ""
+    email_verified: bool = False
+    """Whether the provider calls the address verified; what that is worth is the operator's to say."""
+    domain: str = ""
+    """The domain that the provider runs for the person's organization (Google's `hd`)."""
+    first_name: str = ""
+    last_name: str = ""
+    name: str = ""
+    picture: str = ""
+
+
+class Issued(Struct, frozen=True):
+    """What a provider gave for an authorization code."""
+
+    access_token: Secret
+    id_token: Secret | None = None
+
+
+class ProviderFailed(Exception):
+    """A provider did not vouch for anybody. The text is a reason for logs and never holds a token."""
+
+
+class TokenRefused(ProviderFailed):
+    """The provider knows the token or code not, or not any more, or will not tell whom it was made for."""
+
+
+class ProviderUnreachable(ProviderFailed):
+    """The provider gave no answer that can be judged: out of reach, too slow, too large, or wrongly set up."""
+
+
+class ProviderBusy(ProviderFailed):
+    """More is asked than the provider answers in time: nothing was judged."""
+
+
+class IdentityProvider(Protocol):
+    """Vouches for people (OpenID Connect, or OAuth with a call that names a token's audience).
+
+    Each call ends within its own time whatever the other side does. All raise ProviderUnreachable and ProviderBusy.
+    """
+
+    async def issuer(self) -> str:
+        """Return who signs: what ID tokens name as `iss`. May hold `{tenantid}` for the token's own `tid`."""
+
+    async def keys(self, *, missing: str | None = None) -> tuple[Mapping[str, Any], ...]:
+        """Return the public keys (RFC 7517) that ID tokens are signed with, as last fetched.
+
+        :param missing: a key id that was not among them. They are fetched again then, once a minute at most.
+        """
+
+    async def page(self, *, redirect_uri: str, state: str, nonce: str, verifier: str) -> str:
+        """Return where a browser goes to sign in (RFC 6749 section 4.1.1, RFC 7636 with S256)."""
+
+    async def exchange(self, code: Secret, *, redirect_uri: str, verifier: str | None) -> Issued:
+        """Exchange an authorization code (RFC 6749 section 4.1.3). Raises TokenRefused."""
+
+    async def whose(self, access_token: Secret) -> Whose:
+        """Ask the provider whom an access token was given to, and for which client. Raises TokenRefused, also where
+        the provider has no call that names the client (decision 24).
+        """
+
+    async def reach(self) -> None:
+        """Try whether the provider can be reached as configured."""
 
     async def close(self) -> None:
         """Let go of what is open."""

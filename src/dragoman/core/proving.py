@@ -18,6 +18,7 @@ from dragoman.core.first_factor import FirstFactor, Look, count_miss
 from dragoman.core.limits import Lane, lane_of
 from dragoman.core.mailed_codes import MailedCodes, Way
 from dragoman.core.notices import Notice, Notices
+from dragoman.core.policy import ALWAYS
 from dragoman.core.refusals import Refusal
 from dragoman.core.second_factor import Code, client_print
 from dragoman.core.signin import SignIn
@@ -71,9 +72,14 @@ class Proving:
 
     # ------------------------------------------------------------ asking
 
-    async def is_fresh(self, caller: Caller, client: Client) -> bool:
-        """Tell whether a proof of the session counts still, for this client. A key's never does, unless it bypasses."""
+    async def is_fresh(self, caller: Caller, client: Client, each: bool = False) -> bool:
+        """Tell whether a proof of the session counts still, for this client. A key's never does, unless it bypasses.
+
+        :param each: what is asked for wants a proof in each call, so that an earlier one never counts.
+        """
         remembered = (await self._t.policy()).remembered
+        if each and remembered != ALWAYS:
+            return False
         return judgement.is_fresh(caller.session, client_print(client), self._t.clock.now(), remembered)
 
     async def standing(self, tx: Tx, caller: Caller, client: Client, now: Millis, remembered: Millis) -> Refusal | None:

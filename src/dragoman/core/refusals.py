@@ -107,7 +107,28 @@ class TooManyCodes(Waiting):
 
 
 class NoSuchAttempt(Refusal):
-    """The attempt is unknown, used up or out of time."""
+    """The attempt is unknown, used up or out of time; `expired` where only its time is over."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        super().__init__()
+        self.expired = expired
+
+
+# ---------------------------------------------------------------- outside providers
+
+
+class ProviderRefused(Refusal):
+    """A provider's token or code proves nobody here: for another client, too old, used, forged; never told apart."""
+
+
+class NotLinked(Refusal):
+    """The provider vouches for somebody whom no account is linked to, and none is made (decision 24)."""
+
+
+class LinkRequired(Refusal):
+    """An account has the address that a provider vouches for, but has to be linked by its owner, signed in: it has a
+    second factor, is an administrator's or a bot's, or a directory answers for it (threat 13).
+    """
 
 
 # ---------------------------------------------------------------- sessions
@@ -143,6 +164,18 @@ class NotForKeys(Refusal):
 
 class VerificationRequired(Refusal):
     """The account must verify its address before it may do this (Flashback's write block, enrolling mailed codes)."""
+
+
+class KeyTaken(Refusal):
+    """The account has a key of this name already."""
+
+
+class NoSuchKey(Refusal):
+    """The account has no key of this name."""
+
+
+class TooManyKeys(Refusal):
+    """The account has as many keys as it may have; one has to be removed first."""
 
 
 # ---------------------------------------------------------------- mailed links, settings
@@ -186,6 +219,26 @@ class SettingRefused(Refusal):
 
 class LastAdministrator(Refusal):
     """Nobody else could administer this installation then."""
+
+
+class LastOwner(Refusal):
+    """Nobody else could own the organization then."""
+
+
+class NotToOneself(Refusal):
+    """The caller may do this to others, not to himself."""
+
+
+class WrongStatus(Refusal):
+    """The act is for accounts of another status: invited ones are invited again, deleted ones brought back."""
+
+
+class DocumentRefused(Refusal):
+    """A document cannot be kept as it would be. `reason` is too_large, too_deep or out_of_range (a number in it)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the document is {reason.replace('_', ' ')}")
+        self.reason = reason
 
 
 class NotFound(Refusal):
@@ -234,11 +287,11 @@ class WeakPassword(Refusal):
 
 
 class AlreadyEnrolled(Refusal):
-    """The factor is enrolled already."""
+    """The factor is enrolled already, or the provider linked."""
 
 
 class NotEnrolled(Refusal):
-    """The factor is not enrolled."""
+    """The factor is not enrolled, or the provider not linked."""
 
 
 def of_storage(error: Exception) -> Refusal | None:

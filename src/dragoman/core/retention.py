@@ -7,7 +7,20 @@ from collections.abc import Awaitable, Callable
 from dragoman.core.erasure import RETURN_DAYS, erase_due
 from dragoman.core.limits import Budgets
 from dragoman.model import Millis
-from dragoman.storage import attempts, codes, counters, enrolments, events, identifiers, keys, outbox, sessions, tickets
+from dragoman.storage import (
+    attempts,
+    codes,
+    counters,
+    devices,
+    enrolments,
+    events,
+    identifiers,
+    keys,
+    outbox,
+    providers,
+    sessions,
+    tickets,
+)
 from dragoman.storage.engine import Engine, Tx
 
 DAY: Millis = 24 * 60 * 60_000
@@ -23,10 +36,12 @@ async def sweep(db: Engine, now: Millis, budgets: Budgets) -> int:
     closing = min(budget.closes_at or UNCLOSED for budget in (budgets.strangers, budgets.codes_strangers))
     pieces: tuple[Callable[[Tx], Awaitable[int]], ...] = (
         lambda tx: sessions.sweep(tx, now - 90 * DAY),
+        lambda tx: devices.sweep(tx, now - 90 * DAY),
         lambda tx: attempts.sweep(tx, now - DAY),
         lambda tx: tickets.sweep(tx, now - DAY),
         lambda tx: codes.sweep(tx, now - DAY),
         lambda tx: enrolments.sweep(tx, now - DAY),
+        lambda tx: providers.sweep(tx, now - DAY),
         lambda tx: outbox.sweep(tx, now - 14 * DAY),
         lambda tx: identifiers.sweep_lapsed(tx, now),
         lambda tx: events.sweep(tx, now - 400 * DAY),

@@ -198,6 +198,10 @@ class Sessions:
         """Return the account's live sessions and keys in all dialects, newest first."""
         return await sessions.list_live(self._t.db, account, self._t.clock.now())
 
+    async def list_clients(self, account: Id) -> list[Session]:
+        """Return the account's live clients in all dialects, newest first: no keys, children folded (decision 20)."""
+        return [each for each in await self.list_own(account) if each.kind == "client" and each.parent is None]
+
     async def sign_out(self, caller: Caller, client: Client) -> None:
         """End the presented session with its children; a presented key ends itself (table C)."""
         now = self._t.clock.now()
@@ -240,8 +244,7 @@ class Sessions:
 
         Raises NotFound when it is unknown, already ended, a key, or out of the caller's reach: all alike (decision 12).
         """
-        now = self._t.clock.now()
-        found = await sessions.caller_by_id(self._t.db, id, now)
+        found = await sessions.caller_by_id(self._t.db, id, self._t.clock.now())
         if (
             found is None
             or found.session.kind == "key"
@@ -250,19 +253,60 @@ class Sessions:
             )
         ):
             raise refusals.NotFound
+        await self._revoke(caller, found, client)
+        return found.session
+
+    async def end_own(self, caller: Caller, id: Id, client: Client, *, door: Door | None = None) -> None:
+        """End one client session of the caller, of whatever dialect or of this door alone.
+
+        Raises NotFound when it is unknown, already ended, a key, somebody else's or another door's: all alike.
+        """
+        found = await sessions.caller_by_id(self._t.db, id, self._t.clock.now())
+        if (
+            found is None
+            or found.session.kind == "key"
+            or found.account.id != caller.account.id
+            or (door is not None and found.session.door != door.name)
+        ):
+            raise refusals.NotFound
+        await self._revoke(caller, found, client)
+
+    async def _revoke(self, caller: Caller, found: Caller, client: Client) -> None:
+        now, session = self._t.clock.now(), found.session
 
         async def fn(tx: Tx) -> bool:
-            ended = await sessions.end(tx, id, "revoked", now)
+            ended = await sessions.end(tx, session.id, "revoked", now)
             if ended:
                 await events.record(
-                    tx, "sessions_ended", now, client=client, account=found.account.id, session=id,
-                    door=found.session.door, why="revoked", by=caller.account.id.hex(),
+                    tx, "sessions_ended", now, client=client, account=found.account.id, session=session.id,
+                    door=session.door, why="revoked", by=caller.account.id.hex(),
                 )  # fmt: skip
             return ended
 
         if not await self._t.db.transaction(fn):
             raise refusals.NotFound
-        return found.session
+
+    async def stay(self, caller: Caller, id: Id) -> Millis | None:
+        """Move the idle end of one of the caller's live clients, as a refresh would, and return when it runs out now.
+
+        Never beyond the absolute end, which alone bounds a session that may lie idle; None for one without any end.
+        Written every 5 minutes at most, so that a heartbeat costs a read (decision 21). Raises NotFound.
+        """
+        now = self._t.clock.now()
+        state = await sessions.chain(self._t.db, id)
+        if state is None or state.session.account != caller.account.id or state.session.kind == "key":
+            raise refusals.NotFound
+        session = state.session
+        if state.ended_at is not None or (session.runs_out or now + 1) <= now:
+            raise refusals.NotFound
+        if state.idle is None or session.idle_until is None:
+            return session.ends_at
+        until = now + state.idle if session.ends_at is None else min(now + state.idle, session.ends_at)
+        if until - session.idle_until < SEEN_EVERY:
+            return session.runs_out
+        if not await self._t.db.transaction(lambda tx: sessions.stay(tx, id, until, now)):
+            raise refusals.NotFound
+        return until
 
     async def end_clients(self, caller: Caller, client: Client) -> int:
         """End all the caller's client sessions in all dialects, this one too; keys stay (table C, "all")."""
@@ -334,7 +378,7 @@ def _refuse_dead(state: Chain, now: Millis) -> None:
     session = state.session
     if state.ended_at is not None:
         raise refusals.BadRefreshToken
-    if (session.ends_at or now + 1) <= now or (session.idle_until or now + 1) <= now:
+    if (session.runs_out or now + 1) <= now:
         raise refusals.RefreshTokenExpired
 
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import assertions, events, judgement, mailed_codes, paused, refusals, second_factor, trying
+from dragoman.core import assertions, devices, events, judgement, mailed_codes, paused, refusals, second_factor, trying
 from dragoman.core.assertions import Assertion
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
@@ -321,6 +321,7 @@ class SignIn:
         return replace(
             began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
             arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
+            sighting=devices.sighted(t, account.id, began.wish.device, began.client),
         )  # fmt: skip
 
     async def _by_directory(
@@ -366,7 +367,7 @@ class SignIn:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor or judgement.must_enrol(person, began.now):
+        if (person.has_second_factor or judgement.must_enrol(person, began.now)) and began.door.asks_factors:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)
@@ -433,6 +434,7 @@ class SignIn:
             ends_at=None if absolute is None else now + absolute * 1000, client=began.client, methods=methods,
             proved_at=now, seed=draft.seed if door.refreshes else None, key_id=draft.key_id, name=None,
             device=began.wish.device,
+            device_id=await devices.note(tx, account.id, began.sighting, began.client, now),
         )  # fmt: skip
         print_of_client = second_factor.client_print(began.client)
         session = await sessions.insert(tx, grant, print_of_client)
@@ -461,7 +463,7 @@ class SignIn:
             return None
         grant = replace(
             parent, id=began.draft.child, door=door.name, parent=parent.id, token_use=door.token.use,
-            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None,
+            token_hash=began.draft.child_hash, idle=None, seed=None, key_id=None, device=None, device_id=None,
         )  # fmt: skip
         child = await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", child.id, proof=parent.methods, policy="child")
@@ -478,6 +480,7 @@ class SignIn:
         grant = replace(
             by, id=draft.key, kind="key", token_use=form.use, token_hash=draft.key_hash,
             sealed_token=draft.key_sealed, idle=None, ends_at=None, seed=None, key_id=None, name=form.use, device=None,
+            device_id=None,
         )  # fmt: skip
         await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")

@@ -35,9 +35,13 @@ class Storable(Struct, frozen=True):
     floor: Any
     words: tuple[str, ...] = ()
     """The words it may be, where it is one of several."""
+    free: bool = False
+    """Neither way is forbidden: `floor` is only what it is while nothing is stored. Under the test switch alone."""
 
     def is_looser(self, value: Any, than: Any) -> bool:
         """Tell whether a value is looser than another. Both fit the type."""
+        if self.free:
+            return False
         a, b = (self.words.index(v) if self.words else v for v in (value, than))
         return bool(a < b) if self.tighter in ("larger", "true") else bool(a > b)
 
@@ -107,6 +111,10 @@ class StoredSettings:
         """Return the policy as this process read it last, without a read: at most a second old while it serves."""
         return self._policy
 
+    def latest_values(self) -> Mapping[str, Any]:
+        """Return the values in force as `latest` does: as this process read them last, its own changes included."""
+        return self._in_force
+
     async def shown_to(self, by: Caller) -> Mapping[str, Any]:
         """Return the same to somebody who asks over a wire. Raises NotAllowed for anybody but an administrator."""
         _may_change(by)
@@ -172,6 +180,7 @@ class StoredSettings:
                 await self._record(tx, storable, before, wanted, now=now, by=by, client=client)
 
         await self._db.transaction(fn)
+        await self._follow()
 
     async def unset(self, name: str, by: Caller | None, *, client: Client | None = None) -> bool:
         """Forget what is stored of a setting, so that the file's value is in force; tell whether anything was.
@@ -189,7 +198,9 @@ class StoredSettings:
             await self._record(tx, storable, before, None, now=now, by=by, client=client)
             return True
 
-        return await self._db.transaction(fn)
+        dropped = await self._db.transaction(fn)
+        await self._follow()
+        return dropped
 
     def _storable(self, name: str) -> Storable:
         storable = self._storables.get(name)

@@ -20,6 +20,7 @@ from dragoman.core.tokens import Opaque, Signed
 from dragoman.core.tools import Tools, attempt_token, client_token
 from dragoman.model import Account, Client, Id, Mailed, Millis, Pending, Person, Session, SignedIn, Wish
 from dragoman.storage import sessions
+from dragoman.storage.devices import Sighting
 
 HANDLE_BYTES = 10
 MARK_BYTES = 32
@@ -76,6 +77,8 @@ class Try(Struct, frozen=True):
     """Whose entry the directory proved, to be taken in within the transaction."""
     arrival: Notice | None = None
     """Tells the owner of a sign-in from an unknown network."""
+    sighting: Sighting | None = None
+    """What the client says of its device."""
     closing: Notice | None = None
     """Tells the owner that the lane takes no more codes."""
 

@@ -11,6 +11,7 @@ from dragoman.http.dialect import (
     single_leading_slash,
 )
 from dragoman.http.faults import Fault, Invalid, Problem
+from dragoman.http.multipart import File
 from dragoman.http.operation import Operation, operation
 from dragoman.http.socket import Socket, SocketPlace
 
@@ -21,6 +22,7 @@ __all__ = [
     "Cors",
     "Dialect",
     "Fault",
+    "File",
     "Invalid",
     "Mount",
     "Operation",

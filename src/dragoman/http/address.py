@@ -56,6 +56,16 @@ class Proxies:
         return any(address in network for network in self.networks)
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether an address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def client_of(scope: Mapping[str, Any], proxies: Proxies) -> Client:
     """Return the client of a request. Its `mark` is None.
 

@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin
 
 import msgspec
 
+from dragoman.http import multipart
 from dragoman.http.dialect import BodyRules
 from dragoman.http.faults import (
     BodyTooLarge,
@@ -119,7 +120,7 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
     :param raw: the whole body.
     :param content_type: the header as it came, or None.
     :param rules: how this dialect reads bodies.
-    :param kind: a class that msgspec decodes.
+    :param kind: a class that msgspec decodes; with a class variable `multipart` it is read from such a form as well.
     """
     if not raw:
         if rules.lenient or rules.empty_is_object:
@@ -132,6 +133,11 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
         except NotJson:
             if not rules.lenient:
                 raise
+    elif media == multipart.MEDIA and getattr(kind, "multipart", False):
+        try:
+            return _converted(_clean(multipart.parse(raw, content_type or ""), "form"), kind, "form")
+        except multipart.BadMultipart as broken:
+            raise Invalid((Problem("", "format", str(broken), "form"),)) from None
     elif media == "application/x-www-form-urlencoded" and rules.form:
         try:
             return _converted(_clean(_renamed(nested(parse_pairs(raw)), kind), "form"), kind, "form")

@@ -56,6 +56,7 @@ class Call:
         "operation",
         "origins",
         "path",
+        "rated",
         "request_id",
         "scope",
     )
@@ -76,6 +77,8 @@ class Call:
         """Headers set by the handler."""
         self.origins: frozenset[str] = frozenset()
         """Origins that may call from a browser, as configured for this mount."""
+        self.rated: list[tuple[bytes, bytes]] | None = None
+        """Headers that tell how the call stands to its rate: on every answer, that of a broken handler too."""
         self._proxies = proxies
         self._client: Client | None = None
         self._cookies: dict[str, str] | None = None

@@ -14,6 +14,7 @@ from dragoman.model import Caller
 
 if TYPE_CHECKING:
     from dragoman.core.doors import Door
+    from dragoman.http.rates import Rates
     from dragoman.http.socket import SocketPlace
 
 
@@ -102,6 +103,8 @@ class Dialect:
     """What an operator chose for it: a frozen value of its own class, which handlers get from `call.config`."""
     socket: SocketPlace | None = None
     """The one WebSocket it has. HTTP's rules of host, prefix and client address hold for it too."""
+    rates: Rates | None = None
+    """How often its operations may be called; None: as often as those allow that declare a rate themselves."""
     memory: Any = None
     """What it remembers while it serves and may forget: a value of its own, made together with the dialect."""
     example: str = ""

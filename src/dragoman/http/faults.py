@@ -91,6 +91,21 @@ class NoSuchMethod(Fault):
         self.allow = allow
 
 
+class TooManyRequests(Fault):
+    """The client has called this operation as often as its rate allows. `wait` tells for how long, in milliseconds."""
+
+    status = 429
+
+    def __init__(self, wait: int) -> None:
+        super().__init__(f"too many requests; wait {-(-wait // 1000)} seconds")
+        self.wait = wait
+
+    @property
+    def seconds(self) -> int:
+        """How long to wait, in whole seconds."""
+        return max(1, -(-self.wait // 1000))
+
+
 class Unexpected(Fault):
     """Something broke in here. The log has the traceback under `request_id`; the answer shows only that id."""
 

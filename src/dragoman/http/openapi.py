@@ -9,10 +9,12 @@ from typing import Any, get_args
 import msgspec
 
 from dragoman import __version__
+from dragoman.http import multipart
 from dragoman.http.call import Answer, Call
 from dragoman.http.dialect import Dialect
 from dragoman.http.faults import NoSuchPath
 from dragoman.http.operation import Operation, operation
+from dragoman.http.rates import rate_of
 
 _REF = "#/components/schemas/{name}"
 _FORM = "application/x-www-form-urlencoded"
@@ -32,7 +34,7 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     answers = _distinct(one for kind in said for one in _alternatives(kind))
     requests = _distinct(each.body for each in shown)
     book = _Book([*answers, *requests, *_distinct(each.query for each in shown)])
-    book.close(answers)
+    book.close(answers, requests)
     paths: dict[str, Schema] = {}
     for each in shown:
         paths.setdefault(prefix + each.path, {})[each.method.lower()] = _operation(each, dialect, book)
@@ -114,12 +116,22 @@ class _Book:
                 queue.extend(value)
         return found
 
-    def close(self, kinds: Iterable[Any]) -> None:
-        """Say of every object that these classes lead to that it has no other fields, unless it declares some."""
+    def close(self, kinds: Iterable[Any], requests: Iterable[Any]) -> None:
+        """Say of every object that these classes lead to that it has no other fields, unless it declares some.
+
+        Where none of `requests` leads to it, too, say that a field with a default is always there: answers are written
+        whole, but for fields that are unset.
+        """
+        taken = self.reachable([self.schema(kind) for kind in requests])
         for name in self.reachable([self.schema(kind) for kind in kinds]):
             component = self.components[name]
-            if component.get("type") == "object" and "properties" in component:
-                component.setdefault("additionalProperties", False)
+            if component.get("type") != "object" or "properties" not in component:
+                continue
+            component.setdefault("additionalProperties", False)
+            if name not in taken:
+                needed = component.get("required", ())
+                always = [key for key, field in component["properties"].items() if key in needed or "default" in field]
+                component["required"] = always
 
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
@@ -181,12 +193,27 @@ def _parameter(name: str, place: str, schema: Schema, *, required: bool = False)
 
 def _request_body(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     media: Schema = {"schema": book.schema(each.body)}
+    if getattr(each.body, "multipart", False):
+        return _multipart_body(each, book)
     if each.examples:
         media["examples"] = {name: {"value": value} for name, value in each.examples.items()}
     types = [kind for kind, read in (("application/json", dialect.body.json), (_FORM, dialect.body.form)) if read]
     optional = dialect.body.lenient or dialect.body.empty_is_object
     needs = bool(book.resolved(each.body).get("required"))
     return {"required": needs or not optional, "content": dict.fromkeys(types, media)}
+
+
+def _multipart_body(each: Operation, book: _Book) -> Schema:
+    """Return the body of an operation that takes files: a form whose files are named, the other fields as they are."""
+    properties = {
+        field.encode_name: {"type": "string", "format": "binary"} if _is_file(field.type) else {"type": "string"}
+        for field in msgspec.structs.fields(each.body)
+    }
+    return {"required": False, "content": {multipart.MEDIA: {"schema": {"type": "object", "properties": properties}}}}
+
+
+def _is_file(kind: Any) -> bool:
+    return kind is multipart.File or multipart.File in get_args(kind)
 
 
 def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
@@ -197,10 +224,21 @@ def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
         if kind is not None:
             shown[str(status)]["content"] = {media: {"schema": book.answer(kind)}}
     shown["default"] = {"description": "Error"}
+    rate = rate_of(each, dialect)
+    if rate is not None and dialect.rates is not None:
+        names = (*dialect.rates.names, *(("Retry-After",) if dialect.rates.retry_after else ()))
+        text = f"Called more than {_times(rate.calls)} in {rate.seconds:g} s, unless configured otherwise"
+        shown["429"] = {"description": text, "headers": {name: {"schema": {"type": "integer"}} for name in names}}
     if dialect.error_class is not None:
         media = (dialect.error_content_type or dialect.content_type).partition(";")[0]
-        shown["default"]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
+        for error in ("default", "429"):
+            if error in shown:
+                shown[error]["content"] = {media: {"schema": book.answer(dialect.error_class)}}
     return shown
+
+
+def _times(calls: int) -> str:
+    return "once" if calls == 1 else f"{calls} times"
 
 
 def _phrase(status: int) -> str:

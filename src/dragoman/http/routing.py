@@ -13,6 +13,7 @@ from dragoman.http.call import Answer, header_pairs
 from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.metrics import Metrics, Tally
 from dragoman.http.operation import Operation
+from dragoman.http.rates import rate_of
 from dragoman.http.socket import SocketPlace
 
 _SLASHES = re.compile("/{2,}")
@@ -108,7 +109,7 @@ class Room:
 class Route:
     """An operation in its room."""
 
-    __slots__ = ("empty", "names", "operation", "room", "status", "tally")
+    __slots__ = ("empty", "key", "names", "operation", "rate", "room", "status", "tally")
 
     def __init__(self, operation: Operation, room: Room, tally: Tally) -> None:
         self.operation = operation
@@ -117,6 +118,10 @@ class Route:
         self.names = operation.names
         self.status = operation.status
         self.empty = Answer(operation.status)
+        self.rate = rate_of(operation, room.dialect)
+        """How often one client may call it, as declared."""
+        self.key = f"{room.dialect.name} {operation.method} {operation.path}"
+        """Under which these calls are counted."""
 
 
 class Table:

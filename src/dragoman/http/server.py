@@ -30,9 +30,10 @@ from dragoman.http.always import Jwks, Ready, always_on, nobody, plain_fault, pl
 from dragoman.http.body import Gone, Receive, convert_query, decode, read_body
 from dragoman.http.call import Answer, Call, header_pairs
 from dragoman.http.dialect import Dialect, Mount
-from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPath, Unexpected
+from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPath, TooManyRequests, Unexpected
 from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
+from dragoman.http.rates import Counted, Counts, Own, who
 from dragoman.http.routing import Room, Route, Table, tables
 from dragoman.http.socket import OpenSockets, Socket, SocketLimits
 from dragoman.model import Caller, Client
@@ -81,7 +82,7 @@ class House:
     random: Random
     ready: Ready
     jwks: Jwks
-    fresh: Callable[[Caller, Client], Awaitable[bool]]
+    fresh: Callable[[Caller, Client, bool], Awaitable[bool]]
     """Tells whether the last proof of a session counts still, for the client that calls (decision 25)."""
     log: Log | None = None
     """For lines about what broke; None writes none."""
@@ -91,6 +92,8 @@ class House:
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
     sockets: SocketLimits = field(default_factory=SocketLimits)
+    rates: Counts = field(default_factory=Own)
+    """Where calls are counted that have a rate."""
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
     """Entered when the server starts, left when it has answered its last request."""
 
@@ -190,7 +193,11 @@ class Gateway:
         """Check, read, hand over; return the answer."""
         operation = route.operation
         if operation.access != "open":
-            await self._admit(call, operation)
+            await self._identify(call, operation)
+        if route.rate is not None:
+            await self._hold_to_rate(call, route)
+        if call.caller is not None:
+            await self._admit(call.caller, operation)
         arguments: list[Any] = [call]
         if operation.body is not None:
             limits = self._house.limits
@@ -207,10 +214,10 @@ class Gateway:
             return route.empty
         return result if isinstance(result, Answer) else Answer(route.status, result)
 
-    async def _admit(self, call: Call, operation: Operation) -> None:
-        """Find the caller and hold it against what the operation accepts (decisions 17 and 25)."""
+    async def _identify(self, call: Call, operation: Operation) -> None:
+        """Find the caller, where the operation asks for one."""
         try:
-            caller = call.caller = await call.dialect.authenticate(call)
+            call.caller = await call.dialect.authenticate(call)
         except NotSignedIn:
             if operation.access == "optional":
                 return
@@ -219,7 +226,25 @@ class Gateway:
             if not operation.accepts_limited:
                 raise
             call.limited = True
+
+    async def _hold_to_rate(self, call: Call, route: Route) -> None:
+        """Hold the call to its rate. Raises TooManyRequests."""
+        rates = call.dialect.rates
+        if rates is None or route.rate is None:
             return
+        rate = await rates.of(call, route.rate)
+        if rate is None or not (asking := who(call)):
+            return
+        now = self._house.clock.now()
+        counted = self._house.rates.count(now, asking, route.key, rate)
+        if not isinstance(counted, Counted):
+            counted = await counted
+        call.rated = rates.headers(counted)
+        if not counted.fits:
+            raise TooManyRequests(max(1, counted.ends_at - now))
+
+    async def _admit(self, caller: Caller, operation: Operation) -> None:
+        """Hold the caller against what the operation accepts (decisions 17 and 25)."""
         if operation.access == "client" and caller.session.kind == "key":
             raise NotForKeys
         if operation.verified and caller.account.first_verified_at is None:
@@ -227,7 +252,7 @@ class Gateway:
 
     async def _prove(self, call: Call, operation: Operation) -> Answer | None:
         """Hold an operation back until its call is proved; return the answer to one that is not (decision 25)."""
-        if operation.fresh != "always" and await self._house.fresh(call.signed_in, call.client):
+        if await self._house.fresh(call.signed_in, call.client, operation.fresh == "always"):
             return None
         if call.dialect.prove is None:
             raise FreshProofRequired
@@ -266,6 +291,9 @@ class Gateway:
                 answer = call.dialect.fault(broken, call)
                 if answer.status == 405 and isinstance(broken, NoSuchMethod):
                     answer = _with(answer, "allow", ", ".join(broken.allow))
+                rates = call.dialect.rates
+                if isinstance(broken, TooManyRequests) and (rates is None or rates.retry_after):
+                    answer = _with(answer, "retry-after", str(broken.seconds))
                 return answer, _encoded(answer.body)
         except Exception as worse:
             broken = worse
@@ -386,6 +414,8 @@ def _headers(answer: Answer, payload: bytes | None, call: Call, room: Room) -> l
         headers += [pair for pair in room.headers if pair[0] not in names]
         if payload is not None and b"content-type" not in names:
             headers.append((b"content-type", room.content_type))
+    if call.rated is not None:
+        headers += call.rated
     if call.extra is not None:
         headers += call.extra
     if answer.status not in _NO_BODY:

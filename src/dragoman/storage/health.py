@@ -32,7 +32,8 @@ _BEHIND: Mapping[str, Statement] = {
     table: Statement(f"select 1 from {table} where {column} < :before limit 1")
     for table, column in {
         "account": "deleted_at", "attempt": "ends_at", "code": "ends_at", "event": "at",
-        "known_network": "last_at", "mark": "last_at", "outbox": "dead_at", "session": "ended_at", "ticket": "ends_at",
+        "known_network": "last_at", "mark": "last_at", "outbox": "dead_at", "session": "ended_at",
+        "spent_token": "ends_at", "ticket": "ends_at",
     }.items()
 }  # fmt: skip
 """Of each table that lets rows go and has an index on when: whether one from before then is still there."""

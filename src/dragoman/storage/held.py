@@ -100,6 +100,10 @@ SECTIONS: tuple[Section, ...] = (
     ),
     _section("aliases", "alias", "system value", "system"),
     _section(
+        "providers", "provider_link", "provider issuer subject address created_at:time last_at:time",
+        "created_at, issuer, subject",
+    ),
+    _section(
         "credentials", "credential",
         "kind created_at:time initial:flag dies_at:time digest_seen:flag step_at=usedAt:time", "kind",
     ),
@@ -108,8 +112,14 @@ SECTIONS: tuple[Section, ...] = (
     _paged(
         "sessions", "session",
         """id:id kind door=dialect name hint=lastCharacters bypass:flag parent:id created_at:time seen_at:time
-           idle_until:time ends_at:time address user_agent device methods proved_at:time ended_at:time ended_why""",
+           idle_until:time ends_at:time address user_agent device device_id:id methods proved_at:time
+           ended_at:time ended_why""",
         _AFTER["session"],
+    ),
+    _section(
+        "devices", "device",
+        """id:id name type os browser user_agent address created_at:time seen_at:time trusted_until:time""",
+        "created_at, id",
     ),
     _section("knownNetworks", "known_network", "network last_at:time", "last_at, network"),
     _section("knownBrowsers", "mark", "created_at:time last_at:time", "created_at, hash"),
@@ -137,12 +147,14 @@ LEFT_OUT: Mapping[str, str] = {
     "meta": "facts of the installation",
     "sequence": "facts of the installation",
     "signing_key": "keys of the installation",
+    "spent_token": "hashes that name nobody",
     "account.organization": "shown as the organization",
     "account.auth_epoch": INNER,
     "account.facts": INNER,
     "identifier.folded": "the value again, in small letters",
     "identifier.account": OURS,
     "alias.account": OURS,
+    "provider_link.account": OURS,
     "credential.account": OURS,
     "credential.sealed": PROVES,
     "credential.scheme": "how a secret is kept",
@@ -192,6 +204,8 @@ LEFT_OUT: Mapping[str, str] = {
     "session.odd_retries": INNER,
     "session.key_id": INNER,
     "session.seed": PROVES,
+    "device.account": OURS,
+    "device.fingerprint": HASHED,
     "known_network.account": OURS,
     "mark.account": OURS,
     "mark.hash": PROVES,

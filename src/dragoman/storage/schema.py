@@ -298,6 +298,7 @@ session = _table(
     _text("methods"),
     _number("proved_at"),
     _bytes("proved_client", null=True),
+    _bytes("device_id", null=True),
     _number("generation", 0),
     _number("confirmed_generation", 0),
     _number("rotated_at", 0),
@@ -397,3 +398,43 @@ document = _table(
 
 Kept as long as its owner. Each change raises `version`.
 """
+
+device = _table(
+    "device",
+    _bytes("id", key=True),
+    _account(),
+    _bytes("fingerprint"),
+    _text("name"),
+    _text("type"),
+    _text("os"),
+    _text("browser"),
+    _text("user_agent"),
+    _text("address"),
+    _number("created_at"),
+    _number("seen_at"),
+    _number("trusted_until", null=True),
+    kept=90 * DAY,
+)
+"""What clients said of themselves when they signed in. Kept for 90 days after the last sign-in.
+
+`fingerprint` is keyed. `trusted_until` is a mark of the owner's that nothing asks for.
+"""
+sa.Index("uq_device_account_fingerprint", device.c.account, device.c.fingerprint, unique=True)
+sa.Index("ix_device_seen_at", device.c.seen_at)
+provider_link = _table(
+    "provider_link",
+    _text("issuer", key=True),
+    _text("subject", key=True),
+    _account(),
+    _text("provider"),
+    _text("address", null=True),
+    _number("created_at"),
+    _number("last_at"),
+    kept=FOREVER,
+)
+"""Whom outside providers know an account as: by issuer and subject, never by an address (decision 24)."""
+sa.Index("ix_provider_link_account", provider_link.c.account)
+
+spent_token = _table("spent_token", _bytes("hash", key=True), _number("ends_at"), kept=DAY)
+"""Tokens of providers that were used, as hashes: each is good once. Kept for a day after they would be too old."""
+sa.Index("ix_spent_token_ends_at", spent_token.c.ends_at)

@@ -35,10 +35,10 @@ _CALLER_BY_TOKEN = Statement(
 _INSERT = Statement(
     """insert into session(id, account, organization, door, kind, parent, token_use, token_hash, sealed_token,
          created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, hint, bypass, methods,
-         proved_at, proved_client, rotated_at, rotated_client, key_id, seed)
+         proved_at, proved_client, rotated_at, rotated_client, key_id, seed, device_id)
        values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
          :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :hint, :bypass, :methods,
-         :proved_at, :proved_client, :now, :client, :key_id, :seed)""",
+         :proved_at, :proved_client, :now, :client, :key_id, :seed, :device_id)""",
     hot=True,
 )
 _END_BEYOND_CAP = Statement(
@@ -91,6 +91,11 @@ _MARK_ODD = Statement(
 _CONFIRM = Statement(
     """update session set confirmed_generation = :generation
        where id = :id and generation >= :generation and confirmed_generation < :generation""",
+    hot=True,
+)
+_STAY = Statement(
+    """update session set idle_until = :idle_until
+       where id = :id and ended_at is null and idle_until > :now and (ends_at is null or ends_at > :now)""",
     hot=True,
 )
 _PROVED = Statement("update session set proved_at = :now, proved_client = :client where id = :id and ended_at is null")
@@ -169,6 +174,7 @@ async def insert(tx: Tx, grant: Grant, print_of_client: bytes) -> Session:
         address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
         hint=grant.hint, bypass=int(grant.bypass), methods=grant.methods, proved_at=grant.proved_at,
         client=print_of_client, proved_client=proved_client, key_id=grant.key_id, seed=grant.seed,
+        device_id=grant.device_id,
     )  # fmt: skip
     return Session(
         grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,
@@ -232,6 +238,11 @@ async def mark_odd(tx: Tx, id: Id, generation: int, odd_retries: int) -> bool:
 async def confirm(tx: Tx, id: Id, generation: int) -> None:
     """Record that something issued with this generation was presented, so that its parent is spent."""
     await tx.run(_CONFIRM, id=id, generation=generation)
+
+
+async def stay(tx: Tx, id: Id, idle_until: Millis, now: Millis) -> bool:
+    """Move the idle end of a live session; tell whether it is one that has such an end."""
+    return await tx.run(_STAY, id=id, idle_until=idle_until, now=now) == 1
 
 
 async def proved(tx: Tx, id: Id, now: Millis, print_of_client: bytes) -> None:

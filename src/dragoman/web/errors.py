@@ -17,6 +17,7 @@ from dragoman.http.faults import (
     NoSuchPath,
     NotAnObject,
     NotJson,
+    TooManyRequests,
     Unexpected,
     WrongMediaType,
 )
@@ -33,6 +34,7 @@ FAULTS: Mapping[type[Fault], tuple[str, str]] = {
     BodyTooLarge: ("Too large", "The request is larger than what is taken here."),
     BodyTooSlow: ("Too slow", "The request did not arrive in time."),
     HeadersTooLarge: ("Too large", "The request's headers are larger than what is taken here."),
+    TooManyRequests: ("Not now", "That was asked for too often. Please try again in a moment."),
     Unexpected: ("Something broke", "It has been logged. Please tell whoever runs this server the id below."),
 }
 """Every fault of HTTP: its heading and one sentence."""
@@ -53,6 +55,7 @@ LINK_FAULTS: Mapping[type[Fault], str] = {
     BodyTooLarge: "no.too_large",
     HeadersTooLarge: "no.too_large",
     BodyTooSlow: "no.too_slow",
+    TooManyRequests: "no.later",
     Unexpected: "no.broken",
 }
 """What they say to a fault of HTTP; to all others, that it was not understood."""

@@ -33,6 +33,9 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.WrongCode: (401, "code"),
     refusals.CodeVoid: (401, "code"),
     refusals.NoSuchAttempt: _STRANGER,
+    refusals.ProviderRefused: _STRANGER,
+    refusals.NotLinked: _STRANGER,
+    refusals.LinkRequired: _FORBIDDEN,
     refusals.NotSignedIn: _STRANGER,
     refusals.LimitedToken: _STRANGER,
     refusals.BadRefreshToken: _STRANGER,
@@ -55,6 +58,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: _LATER,
     refusals.SettingRefused: _ODD,
     refusals.LastAdministrator: _FORBIDDEN,
+    refusals.LastOwner: _FORBIDDEN,
+    refusals.NotToOneself: _FORBIDDEN,
+    refusals.WrongStatus: _ODD,
+    refusals.DocumentRefused: _ODD,
     refusals.AlreadyEnrolled: _TAKEN,
     refusals.NotEnrolled: _NONE,
 }
@@ -69,6 +76,7 @@ FAULTS: Mapping[type[Fault], str] = {
     faults.HeadersTooLarge: "long",
     faults.NoSuchPath: "none",
     faults.NoSuchMethod: "none",
+    faults.TooManyRequests: "later",
     faults.Unexpected: "broken",
 }
 

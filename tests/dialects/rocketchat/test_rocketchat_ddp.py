@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat.ddp import connection
 from dragoman.model import Password
 from kit.ddp import Ddp, dialled, digest, listening
@@ -524,6 +525,28 @@ async def test_a_logout_on_one_connection_closes_the_others_of_its_token(server:
         assert await one.ask(msg="ping") == {"msg": "pong"}
 
 
+async def test_a_personal_access_token_resumes_and_is_no_session_to_build_on(house: House, server: str) -> None:
+    """Contract section 16, no. 25, and decision 17."""
+    chat = house.core.doors["rocketchat"]
+    assert isinstance(chat.token, Opaque)
+    async with dialled(server) as ddp:
+        own = await ddp.sign_in()
+    caller = await house.core.sessions.authenticate(chat, own["token"])
+    key = (await house.core.access_keys.add(caller, chat.token, "bot", client())).token
+    house.clock.move(200 * 86_400)
+    async with dialled(server) as ddp:
+        result = await ddp.done("login", {"resume": key})
+        ends_at = {"$date": house.clock.now() + DAYS_90}
+        assert result == {"id": own["id"], "token": key, "tokenExpires": ends_at, "type": "resume"}
+        for method in ("getNewToken", "removeOtherTokens", "logoutOtherClients"):
+            assert core(await ddp.refused(method)) == {"error": 403, "reason": "unauthorized"}
+        assert await rest(house, result) == 200
+        pair = {"X-Auth-Token": key, "X-User-Id": own["id"]}
+        assert (await house.post("/api/v1/logout", headers=pair)).status_code == 200
+        assert await ddp.closed(1) == 1000
+    assert await rest(house, result) == 401
+
+
 async def test_a_session_that_reaches_its_end_closes(house: House, server: str) -> None:
     async with dialled(server) as ddp:
         await ddp.sign_in()
@@ -592,11 +615,8 @@ async def test_calls_of_one_user_are_limited_over_connections(
 
 def hold_time(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let durations stand still, so that no window ends by itself; the list holds the seconds."""
-    from dragoman.dialects.rocketchat.ddp.limits import Windows
-
     now = [1000.0]
-    count = Windows.count
-    monkeypatch.setattr(Windows, "count", lambda self, _, asked: count(self, now[0], asked))
+    monkeypatch.setattr(house.clock, "monotonic", lambda: now[0])
     return now
 
 

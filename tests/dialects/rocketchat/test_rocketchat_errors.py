@@ -26,7 +26,8 @@ def call_to(path: str) -> Call:
 def made(kind: type[Exception]) -> Exception:
     """Return an instance with plausible values for whatever it wants."""
     values = {"retry_after": 7, "status": "suspended", "person": None, "candidates": ("email:a", "username:a"),
-              "kind": "email", "why": "why", "reason": "common", "problems": (), "limit": 5, "allow": ("GET",),
+              "kind": "email", "why": "why", "reason": "common", "wait": 7_000, "problems": (),
+              "limit": 5, "allow": ("GET",),
               "request_id": "id", "offers": ("email",), "mailed": None, "text": "text",
               "name": "limits.account_hour"}  # fmt: skip
     return kind(**{name: values[name] for name in inspect.signature(kind).parameters})
@@ -53,6 +54,9 @@ def test_every_answer_has_the_envelope(kind: type[Exception], path: str) -> None
     if answer.status == 401:
         assert shown["status"] == "error"
         assert shown["message"]
+    if answer.status == 429 and kind is faults.TooManyRequests:
+        assert shown["error"].endswith("[error-too-many-requests]")
+        assert shown.keys() == {"success", "error"}
     if "errorType" in shown:
         assert shown["error"].endswith(f"[{shown['errorType']}]")
     if answer.status == 503:

@@ -21,10 +21,12 @@ from kit.house import PASSWORD, House, house_over, open_house
 
 LOGIN, SETTINGS = "/api/v1/login", "/api/v1/settings"
 BLOCK, FACTOR = "Block_Multiple_Failed_Logins_", "Accounts_TwoFactorAuthentication_"
+RATE = "API_Enable_Rate_Limiter"
 BY_USER = f"{BLOCK}Attempts_Until_Block_by_User"
 MAIL = {
     "mail__transport": "smtp", "mail__sender": "id@example.com", "server__public_url": "https://id.example.com",
-    "accounts__registration": "public",
+    "accounts__registration": "public", "dialects__rocketchat__rate_limit": True,
+    "dialects__rocketchat__rate_limit_calls": 100_000, "dialects__rocketchat__rate_limit_register": 100,
 }  # fmt: skip
 
 DEFAULTS: dict[str, Any] = {
@@ -36,6 +38,10 @@ DEFAULTS: dict[str, Any] = {
     f"{FACTOR}By_Email_Enabled": True,
     f"{FACTOR}By_Email_Code_Expiration": 600,
     f"{FACTOR}RememberFor": 600,
+    RATE: True,
+    f"{RATE}_Limit_Calls_Default": 100_000,
+    f"{RATE}_Limit_Time_Default": 60_000,
+    "Rate_Limiter_Limit_RegisterUser": 100,
     "Accounts_RegistrationForm": "Public",
     "Accounts_PasswordReset": True,
 }
@@ -50,6 +56,9 @@ TIGHTER: dict[str, Any] = {
     f"{FACTOR}By_Email_Enabled": False,
     f"{FACTOR}By_Email_Code_Expiration": 90,
     f"{FACTOR}RememberFor": 100,
+    f"{RATE}_Limit_Calls_Default": 50_000,
+    f"{RATE}_Limit_Time_Default": 120_500,
+    "Rate_Limiter_Limit_RegisterUser": 1,
     "Accounts_RegistrationForm": "Disabled",
     "Accounts_PasswordReset": False,
 }
@@ -63,6 +72,10 @@ LOOSER: dict[str, tuple[Any, ...]] = {
     f"{FACTOR}By_Email_Enabled": (),
     f"{FACTOR}By_Email_Code_Expiration": (601, 3600, 0, -600, 59),
     f"{FACTOR}RememberFor": (601, 1800, -1, 0),
+    RATE: (),
+    f"{RATE}_Limit_Calls_Default": (100_001, 0, -1),
+    f"{RATE}_Limit_Time_Default": (59_999, 60, 0, -60_000, 3_600_001),
+    "Rate_Limiter_Limit_RegisterUser": (101, 0, -1),
     "Accounts_RegistrationForm": ("Secret URL", "public", "PUBLIC", ""),
     "Accounts_PasswordReset": (),
 }
@@ -82,8 +95,8 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield opened
 
 
-async def log_in(house: House, user: str = "bob") -> dict[str, str]:
-    answer = await house.post(LOGIN, json={"user": user, "password": PASSWORD})
+async def log_in(house: House, user: str = "bob", **more: Any) -> dict[str, str]:
+    answer = await house.post(LOGIN, json={"user": user, "password": PASSWORD}, **more)
     assert answer.status_code == 200, answer.text
     data = answer.json()["data"]
     return {"X-Auth-Token": data["authToken"], "X-User-Id": data["userId"]}
@@ -155,11 +168,14 @@ async def test_a_setting_that_is_not_there(house: House) -> None:
 async def test_settings_public_shows_what_is_in_force(house: House) -> None:
     bob = await log_in(house)
     before = await listed(house, {}, "/api/v1/settings.public")
-    assert not [name for name in before if name.startswith(BLOCK)]
-    public = {name for name in DEFAULTS if not name.startswith(BLOCK)}
+    private = (BLOCK, RATE, "Rate_Limiter_")
+    assert not [name for name in before if name.startswith(private)]
+    public = {name for name in DEFAULTS if not name.startswith(private)}
     assert {name: before[name] for name in public} == {name: DEFAULTS[name] for name in public}
     for name, value in TIGHTER.items():
         assert (await say(house, bob, name, value)).json() == {"success": True}, name
+    tight = {name: value for name, value in (await listed(house, bob)).items() if name in TIGHTER}
+    assert tight == TIGHTER
     after = await listed(house, {}, "/api/v1/settings.public")
     assert {name: after[name] for name in public} == {name: TIGHTER[name] for name in public}
 
@@ -174,7 +190,7 @@ async def test_what_needs_mail_is_off_without_a_mailer(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- changing
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("name", [name for name in DEFAULTS if name != RATE])
 async def test_a_setting_becomes_stricter_and_as_loose_again_as_the_file(house: House, name: str) -> None:
     bob = await log_in(house)
     for value in (TIGHTER[name], DEFAULTS[name]):
@@ -277,7 +293,7 @@ async def test_a_change_needs_a_fresh_proof(house: House) -> None:
 
 
 async def test_a_change_is_a_line_of_the_audit_trail(house: House) -> None:
-    bob = await log_in(house)
+    bob = await log_in(house, address="203.0.113.9")
     answer = await house.post(
         f"{SETTINGS}/{FACTOR}By_Email_Code_Expiration", headers=bob, json={"value": 300}, address="203.0.113.9"
     )

@@ -45,7 +45,7 @@ def _split(fault: str) -> tuple[str, str]:
 
 
 def _of_network(settings: Settings) -> list[Finding]:
-    from dragoman.cli.listen import is_loopback
+    from dragoman.http.address import is_loopback
 
     server = settings.server
     found = []
@@ -81,9 +81,21 @@ def _of_network(settings: Settings) -> list[Finding]:
 
 
 def _of_dialects(settings: Settings) -> list[Finding]:
-    from dragoman import app
+    from dragoman import app, test_mode
 
     found = []
+    if test_mode.is_on(settings):
+        found.append(
+            Finding("warning", test_mode.NAME, "limits and second factors are off, weak passwords are taken, and the"
+                    " first to register becomes administrator",
+                    "set it to false, with another storage.data, where people are")
+        )  # fmt: skip
+    if settings.limits.exempt_networks:
+        listed = ", ".join(settings.limits.exempt_networks)
+        found.append(
+            Finding("note", "limits.exempt_networks", f"whoever is in {listed} may guess at many accounts without being"
+                    " blocked", "name as few and as small networks as can be")
+        )  # fmt: skip
     for mount in app.mounts(settings):
         if not mount.live:
             continue
@@ -185,6 +197,6 @@ def postgres_way(address: str) -> tuple[list[str], str]:
 
 
 def _near(host: str) -> bool:
-    from dragoman.cli.listen import is_loopback
+    from dragoman.http.address import is_loopback
 
     return host.startswith(("/", "%2F")) or is_loopback(host)

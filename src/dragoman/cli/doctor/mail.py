@@ -49,7 +49,7 @@ def _of_notices(mail: Mail) -> list[Finding]:
 def _of_address(settings: Settings) -> list[Finding]:
     from urllib.parse import urlsplit
 
-    from dragoman.cli.listen import is_loopback
+    from dragoman.http.address import is_loopback
 
     url = settings.server.public_url
     if not url:
@@ -66,7 +66,7 @@ def _of_address(settings: Settings) -> list[Finding]:
 
 
 def _of_server(mail: Mail, *, online: bool) -> list[Finding]:
-    from dragoman.cli.listen import is_loopback
+    from dragoman.http.address import is_loopback
 
     found = []
     if mail.security == "none":

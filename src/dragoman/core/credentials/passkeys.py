@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from dragoman.core import base64url
-from dragoman.core.policy import Place
+from dragoman.core.policy import PasskeyPlace
 from dragoman.model import Id, Millis
 from dragoman.storage.passkeys import Passkey
 from dragoman.storage.sealing import Sealer
@@ -52,7 +52,7 @@ class Naming(Struct, frozen=True):
     display_name: str
 
 
-def to_register(place: Place, naming: Naming, held: Iterable[Passkey], wanted: bytes) -> dict[str, Any]:
+def to_register(place: PasskeyPlace, naming: Naming, held: Iterable[Passkey], wanted: bytes) -> dict[str, Any]:
     """Return what `navigator.credentials.create` is given, as JSON: no attestation, no key of the account twice."""
     from webauthn import generate_registration_options, options_to_json
     from webauthn.helpers.structs import AuthenticatorSelectionCriteria, ResidentKeyRequirement
@@ -66,7 +66,7 @@ def to_register(place: Place, naming: Naming, held: Iterable[Passkey], wanted: b
     return dict(msgspec.json.decode(options_to_json(options)))
 
 
-def to_sign(place: Place, held: Iterable[Passkey], wanted: bytes) -> dict[str, Any]:
+def to_sign(place: PasskeyPlace, held: Iterable[Passkey], wanted: bytes) -> dict[str, Any]:
     """Return what `navigator.credentials.get` is given, as JSON."""
     from webauthn import generate_authentication_options, options_to_json
 
@@ -76,7 +76,7 @@ def to_sign(place: Place, held: Iterable[Passkey], wanted: bytes) -> dict[str, A
 
 
 def register(
-    sealer: Sealer, place: Place, credential: Mapping[str, Any], *, bound: bytes, now: Millis, name: str
+    sealer: Sealer, place: PasskeyPlace, credential: Mapping[str, Any], *, bound: bytes, now: Millis, name: str
 ) -> Passkey:  # fmt: skip
     """Return the passkey that a browser made for our challenge. Raises NotProved."""
     from webauthn import verify_registration_response
@@ -95,7 +95,7 @@ def register(
 
 
 def signed(
-    sealer: Sealer, place: Place, credential: Mapping[str, Any], held: Iterable[Passkey], *, bound: bytes, now: Millis
+    sealer: Sealer, place: PasskeyPlace, credential: Mapping[str, Any], held: Iterable[Passkey], *, bound: bytes, now: Millis
 ) -> Signed:  # fmt: skip
     """Return which of the account's passkeys signed our challenge. Raises NotProved."""
     from webauthn import verify_authentication_response

@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.flashback import mailed, mfa
+from dragoman.dialects.flashback import (
+    devices,
+    mailed,
+    mfa,
+    organization,
+    people,
+    providers,
+    routes,
+    sessions,
+    settings,
+)
 from dragoman.dialects.flashback.errors import dress, refuse
-from dragoman.dialects.flashback.routes import DOOR, OPERATIONS, Config, authenticate
+from dragoman.dialects.flashback.routes import DOOR, Config, authenticate
 from dragoman.dialects.flashback.wire import Failure
+from dragoman.dialects.flashback.wire_organization import ChangeFailure, ListFailure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
 __all__ = ["DIALECT", "DOOR", "Config", "dialect"]
+
+PARTS = (
+    routes,
+    mailed,
+    mfa,
+    people,
+    organization,
+    settings,
+    sessions,
+    devices,
+    providers,
+)
+"""Where the operations are, in the order of the document."""
 
 EXAMPLE = (
     "curl -s {base}/user/login -H 'Content-Type: application/json'"
@@ -33,14 +57,14 @@ def dialect(config: Config = Config()) -> Dialect:  # noqa: B008
             "/links",
         ),
         door=DOOR,
-        operations=(*OPERATIONS, *mailed.OPERATIONS, *mfa.OPERATIONS),
+        operations=tuple(one for part in PARTS for one in part.OPERATIONS),
         refuse=refuse,
         fault=dress,
         authenticate=authenticate,
         body=BodyRules(empty_is_object=True),
         cors=Cors(credentials=True),
         tidy_path=single_leading_slash,
-        error_class=Failure,
+        error_class=Failure | ListFailure | ChangeFailure,
         security={"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         security_needs=(("bearer",),),
         example=EXAMPLE,

@@ -46,6 +46,10 @@ class Config(Struct, frozen=True):
 
     expires_at_unit: wire.Unit = "ms"
     """Unit of `expiresAt`, which the documentation leaves open (open point 4)."""
+    settings_size: int = 32 * 1024
+    """Bytes of JSON that the settings of a user or an organization may take."""
+    settings_depth: int = 10
+    """How many objects and lists may be in one another there."""
 
 
 async def authenticate(call: Call) -> Caller:

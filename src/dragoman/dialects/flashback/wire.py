@@ -61,11 +61,9 @@ class DeviceInfo(Struct, rename="camel", omit_defaults=True, kw_only=True):
     device_memory: float | None = None
 
 
-class Login(Struct, rename="camel", kw_only=True):
-    """The body of `POST /user/login`."""
+class Device(Struct, rename="camel", kw_only=True):
+    """What bodies of sign-ins have in common."""
 
-    email: Annotated[str, Meta(min_length=1, max_length=TYPED_LENGTH)]
-    password: Annotated[str, Meta(min_length=1, max_length=1024)]
     device_info: DeviceInfo | None = None
 
     def device(self) -> str | None:
@@ -76,6 +74,13 @@ class Login(Struct, rename="camel", kw_only=True):
         if len(text) > DEVICE_SIZE:
             raise Invalid((Problem("deviceInfo", "too_long", f"must not be larger than {DEVICE_SIZE} bytes"),))
         return text.decode()
+
+
+class Login(Device, rename="camel", kw_only=True):
+    """The body of `POST /user/login`."""
+
+    email: Annotated[str, Meta(min_length=1, max_length=TYPED_LENGTH)]
+    password: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
 class Refresh(Struct, kw_only=True):

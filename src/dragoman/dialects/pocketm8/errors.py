@@ -24,6 +24,9 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.WrongCode: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.CodeVoid: (400, "INVALID_OR_EXPIRED_CODE"),
     refusals.NoSuchAttempt: (400, "INVALID_OR_EXPIRED_CODE"),
+    refusals.ProviderRefused: (400, "INVALID_CREDENTIALS"),
+    refusals.NotLinked: (400, "INVALID_CREDENTIALS"),
+    refusals.LinkRequired: (403, "FORBIDDEN"),
     refusals.NotVerified: (403, "FORBIDDEN"),
     refusals.NoUsableFactor: (403, "FORBIDDEN"),
     refusals.AccountLocked: (429, "TOO_MANY_REQUESTS"),
@@ -38,6 +41,9 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.ChainStolen: (401, "UNAUTHORIZED"),
     refusals.FreshProofRequired: (403, "FORBIDDEN"),
     refusals.NotForKeys: (403, "FORBIDDEN"),
+    refusals.KeyTaken: (400, "ALREADY_IN_USE"),
+    refusals.NoSuchKey: (404, "NOT_FOUND"),
+    refusals.TooManyKeys: (403, "FORBIDDEN"),
     refusals.VerificationRequired: (403, "FORBIDDEN"),
     refusals.NotAllowed: (403, "FORBIDDEN"),
     refusals.AlreadyEnrolled: (403, "FORBIDDEN"),
@@ -55,6 +61,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
     refusals.SettingRefused: (403, "FORBIDDEN"),
     refusals.LastAdministrator: (403, "FORBIDDEN"),
+    refusals.LastOwner: (403, "FORBIDDEN"),
+    refusals.NotToOneself: (403, "FORBIDDEN"),
+    refusals.WrongStatus: (403, "FORBIDDEN"),
+    refusals.DocumentRefused: (400, VALIDATION_FAILED),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {
@@ -66,6 +76,7 @@ FAULTS: Mapping[type[Fault], tuple[int, str]] = {
     faults.BodyTooSlow: (408, "REQUEST_TIMEOUT"),
     faults.BodyTooLarge: (413, "BODY_TOO_LARGE"),
     faults.WrongMediaType: (415, "UNSUPPORTED_MEDIA_TYPE"),
+    faults.TooManyRequests: (429, "TOO_MANY_REQUESTS"),
     faults.HeadersTooLarge: (431, "HEADERS_TOO_LARGE"),
     faults.Unexpected: (500, "INTERNAL_SERVER_ERROR"),
 }

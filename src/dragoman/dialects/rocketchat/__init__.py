@@ -6,6 +6,9 @@ from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.memory import Memory
+from dragoman.dialects.rocketchat.proof import prove
+from dragoman.dialects.rocketchat.rates import RATES
 from dragoman.dialects.rocketchat.routes import OPERATIONS, authenticate
 from dragoman.http import Answer, BodyRules, Cors, Dialect, no_trailing_slash
 
@@ -19,6 +22,7 @@ def door(config: Config) -> Door:
         name="rocketchat",
         token=Opaque(use="rocketchat", alphabet=TOKEN_ALPHABET, length=43),
         factors=("totp", "email", "recovery"),
+        asks_factors=not config.test,
         attempt="repeat",
         absolute=90 * DAY,
         digest=config.digest,
@@ -39,14 +43,19 @@ def dialect(config: Config) -> Dialect:
         refuse=errors.refuse,
         fault=errors.fault,
         authenticate=authenticate,
+        prove=prove,
         body=BodyRules(json=True, form=True, lenient=True),
         headers=(("cache-control", "no-store"), ("pragma", "no-cache")),
-        cors=Cors(allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method")),
+        cors=Cors(
+            allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method"),
+            expose_headers=("X-Request-Id", "Retry-After", *RATES.names),
+        ),
         options=Answer(200, b"OK", (("content-type", "text/plain"),)),
         tidy_path=no_trailing_slash,
         head_as_get=True,
         socket=ddp.SOCKET,
-        memory=ddp.Windows(),
+        memory=Memory(),
+        rates=RATES,
         error_class=wire.Failure,
         security={
             "authToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},

@@ -32,7 +32,7 @@ def failure(status: int, text: str, code: str | UnsetType = UNSET, details: Why 
 
 def code_wanted(pending: Pending) -> Answer:
     """Return the 401 that asks for the login again with a code (contract section 7.3)."""
-    details = _second_factor(pending.offers, pending.person, pending.mailed)
+    details = second_factor(pending.offers, pending.person, pending.mailed)
     return login_failed("totp-required", "TOTP Required", details)
 
 
@@ -40,7 +40,7 @@ def code_wanted(pending: Pending) -> Answer:
 _METHODS: Mapping[str, Literal["totp", "email"]] = {"totp": "totp", "email": "email", "recovery": "totp"}
 
 
-def _second_factor(offers: tuple[str, ...], person: Person | None = None, mailed: Mailed | None = None) -> Why:
+def second_factor(offers: tuple[str, ...], person: Person | None = None, mailed: Mailed | None = None) -> Why:
     """Tell which method is asked for and, of a code by mail, whether one was sent now or is out still."""
     methods = tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
     if not methods or methods[0] == "totp" or person is None:
@@ -55,6 +55,18 @@ def _second_factor(offers: tuple[str, ...], person: Person | None = None, mailed
     )
 
 
+_IN_CALL: Mapping[str, str] = {
+    "totp-required": "TOTP Required",
+    "totp-invalid": "TOTP Invalid",
+    "totp-max-attempts": "TOTP Maximun Failed Attempts Reached",
+}
+
+
+def in_call(code: str, details: Why) -> Answer:
+    """Return the 400 of a protected operation that wants a code, or another one (contract section 7.4)."""
+    return failure(400, _IN_CALL[code], code, details)
+
+
 UNAUTHORIZED = login_failed("Unauthorized", "Unauthorized")
 NOT_SIGNED_IN = login_failed("You must be logged in to do this.", "You must be logged in to do this.")
 _SETTING = "error-invalid-setting-value"
@@ -62,9 +74,7 @@ _FORBIDDEN = failure(403, "unauthorized")
 _NO_PERMISSION = failure(403, "User does not have the permissions required for this action [error-unauthorized]")
 _NOT_FOUND = failure(400, "User not found.")
 _NOT_OFFERED = failure(400, "Not allowed", "error-not-allowed")
-_PROOF_WANTED = failure(
-    400, "TOTP Required", "totp-required", Why(method="password", code_generated=False, available_methods=())
-)
+_PROOF_WANTED = in_call("totp-required", Why(method="password", code_generated=False, available_methods=()))
 
 
 def _not_signed_in(_: Refusal, call: Call) -> Answer:
@@ -84,13 +94,13 @@ def _not_offered(_: Refusal, call: Call) -> Answer:
 
 
 def _wrong_code(refusal: refusals.WrongCode, _: Call) -> Answer:
-    details = _second_factor(refusal.offers or ("totp",), refusal.person, refusal.mailed)
+    details = second_factor(refusal.offers or ("totp",), refusal.person, refusal.mailed)
     return login_failed("totp-invalid", "TOTP Invalid", details)
 
 
 def _too_many_codes(refusal: refusals.TooManyCodes | refusals.CodeVoid, _: Call) -> Answer:
     """Dress a lane that is closed for codes as well as a mailed code that is void: the next login mails another."""
-    details = _second_factor(refusal.offers or ("totp",), refusal.person)
+    details = second_factor(refusal.offers or ("totp",), refusal.person)
     return login_failed("totp-max-attempts", "TOTP Maximun Failed Attempts Reached", details)
 
 
@@ -128,11 +138,14 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.NotActive: login_failed("error-user-is-not-activated", "User is not activated"),
     refusals.NotVerified: login_failed("error-invalid-email", "Invalid email __email__"),
     refusals.NotAdmitted: login_failed(403, "Login forbidden"),
-    refusals.NoUsableFactor: login_failed("totp-required", "TOTP Required", _second_factor(())),
+    refusals.NoUsableFactor: login_failed("totp-required", "TOTP Required", second_factor(())),
     refusals.WrongCode: _wrong_code,
     refusals.CodeVoid: _too_many_codes,
     refusals.TooManyCodes: _too_many_codes,
     refusals.NoSuchAttempt: UNAUTHORIZED,
+    refusals.ProviderRefused: UNAUTHORIZED,
+    refusals.NotLinked: UNAUTHORIZED,
+    refusals.LinkRequired: _NOT_OFFERED,
     refusals.NotSignedIn: _not_signed_in,
     refusals.LimitedToken: NOT_SIGNED_IN,
     refusals.BadRefreshToken: UNAUTHORIZED,
@@ -140,6 +153,9 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.ChainStolen: UNAUTHORIZED,
     refusals.FreshProofRequired: _PROOF_WANTED,
     refusals.NotForKeys: _FORBIDDEN,
+    refusals.KeyTaken: failure(400, "A token with this name already exists", "error-token-already-exists"),
+    refusals.NoSuchKey: failure(400, "Token does not exist", "error-token-does-not-exists"),
+    refusals.TooManyKeys: failure(400, "There are too many tokens; remove one first", "error-too-many-tokens"),
     refusals.VerificationRequired: _FORBIDDEN,
     refusals.NotFound: _NOT_FOUND,
     refusals.NotAllowed: _not_allowed,
@@ -157,6 +173,10 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
+    refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.DocumentRefused: failure(400, "The document is too large", "error-invalid-params"),
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
 }
@@ -170,6 +190,15 @@ def _misfit(fault: Fault, call: Call) -> Answer:
     return failure(400, str(fault).replace("; ", "\n "), "error-invalid-params" if in_query else "invalid-params")
 
 
+def _too_many_requests(fault: faults.TooManyRequests, _: Call) -> Answer:
+    """Dress a call beyond its rate. The code stands in the text alone (contract section 1.1)."""
+    return failure(
+        429,
+        f"Error, too many requests. Please slow down. You must wait {fault.seconds} seconds before trying this endpoint"
+        " again. [error-too-many-requests]",
+    )
+
+
 FAULTS: Mapping[type[Fault], Dressed] = {
     faults.NotJson: _misfit,
     faults.NotAnObject: _misfit,
@@ -180,6 +209,7 @@ FAULTS: Mapping[type[Fault], Dressed] = {
     faults.HeadersTooLarge: failure(431, "Request header fields too large"),
     faults.NoSuchPath: failure(404, "Resource not found"),
     faults.NoSuchMethod: failure(405, "Method not allowed"),
+    faults.TooManyRequests: _too_many_requests,
     faults.Unexpected: failure(500, "Internal server error"),
 }
 

@@ -14,6 +14,7 @@ from msgspec import UNSET
 
 from dragoman.core.documents import Document, Edited
 from dragoman.core.refusals import NotAllowed
+from dragoman.dialects.rocketchat import memory
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.dialects.rocketchat.wire import roles_of, time_of
 from dragoman.dialects.rocketchat.wire_accounts import (
@@ -150,6 +151,7 @@ async def permissions_update(call: Call, body: PermissionChanges) -> ChangedPerm
     if not {role for roles in wanted.values() for role in roles} <= ROLES:
         return _NO_SUCH_ROLE
     await call.core.documents.edit(DOCUMENT, partial(_edited, wanted=wanted), call.signed_in, call.client)
+    memory.of(call).exempt_until = 0.0
     found = _shown(await call.core.documents.find(DOCUMENT))
     return ChangedPermissions(tuple(each for each, _ in found), True)
 

@@ -8,7 +8,20 @@ from __future__ import annotations
 from typing import cast
 
 from dragoman.core.refusals import NotSignedIn
-from dragoman.dialects.rocketchat import entrance, errors, forms, mailed, permissions, public, settings, wire
+from dragoman.dialects.rocketchat import (
+    accounts,
+    entrance,
+    errors,
+    factors,
+    forms,
+    keys,
+    mailed,
+    method_call,
+    permissions,
+    public,
+    settings,
+    wire,
+)
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.http import Answer, Call, operation
 from dragoman.model import Caller, Pending, Person, Typed
@@ -167,5 +180,9 @@ OPERATIONS = (
     setting,
     change_setting,
     *mailed.OPERATIONS,
+    *keys.OPERATIONS,
     *permissions.OPERATIONS,
+    *accounts.OPERATIONS,
+    *factors.OPERATIONS,
+    *method_call.OPERATIONS,
 )

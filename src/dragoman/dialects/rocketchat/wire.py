@@ -110,6 +110,9 @@ class Nothing(Struct, frozen=True):
     """An object without fields."""
 
 
+NOTHING = Nothing()
+
+
 class Preferences(Struct, frozen=True, rename="camel"):
     """The 37 preferences of an account that never changed any (contract section 5)."""
 

@@ -3,12 +3,235 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from dragoman.model import Millis
+from dragoman.dialects.rocketchat.wire import ALIAS, NOTHING, Email, Nothing, roles_of, time_of
+from dragoman.model import Millis, Person
+
+Text = Annotated[str, Meta(max_length=1024)]
+Labels = Annotated[tuple[str, ...], Meta(max_length=20)]
+
+# ---------------------------------------------------------------- whom and what
+
+
+class Who(Struct, rename="camel"):
+    """Whom something is about, by one of its names."""
+
+    user_id: Text | UnsetType = UNSET
+    username: Text | UnsetType = UNSET
+    user: Text | UnsetType = UNSET
+    """Another name of `username`."""
+
+
+class Doomed(Who, rename="camel"):
+    """Whom to delete."""
+
+    confirm_relinquish: bool = False
+    """That rooms without another owner may go: there are none here."""
+
+
+class Several(Struct):
+    """Whose presence is asked for."""
+
+    ids: Text = ""
+    """Their ids, separated by commas."""
+    since: Text | UnsetType = msgspec.field(default=UNSET, name="from")
+    """A time as ISO 8601."""
+
+
+class Wanted(Struct):
+    """A username that somebody would like to have."""
+
+    username: Text
+
+
+class NewUser(Struct, rename="camel"):
+    """An account to be made (contract section 8.2)."""
+
+    email: Text
+    name: Text
+    username: Text
+    password: Text | UnsetType | None = UNSET
+    set_random_password: bool = False
+    """No password: a link to set one is mailed, where mail is sent."""
+    active: bool = True
+    roles: Labels = ()
+    verified: bool = False
+    require_password_change: bool = False
+
+
+class UserData(Struct, rename="camel"):
+    """What is to be different about an account; what is left out stays."""
+
+    email: Text | UnsetType = UNSET
+    name: Text | UnsetType = UNSET
+    username: Text | UnsetType = UNSET
+    password: Text | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    roles: Labels | UnsetType = UNSET
+    verified: bool = False
+    require_password_change: bool = False
+
+
+class UserUpdate(Struct, rename="camel"):
+    """Whom to change, and how."""
+
+    user_id: Text
+    data: UserData
+
+
+class ActiveStatus(Struct, rename="camel"):
+    """Whether somebody may sign in."""
+
+    user_id: Text
+    active_status: bool
+
+
+class BasicInfo(Struct, rename="camel"):
+    """What somebody changes about himself."""
+
+    email: Text | UnsetType = UNSET
+    name: Text | UnsetType = UNSET
+    username: Text | UnsetType = UNSET
+    current_password: Text | UnsetType = UNSET
+    """Its SHA-256 in hex, or the password itself."""
+    new_password: Text | UnsetType = UNSET
+
+
+class OwnUpdate(Struct):
+    """What somebody changes about himself."""
+
+    data: BasicInfo
+
+
+class Goodbye(Struct, rename="camel"):
+    """The end of one's own account."""
+
+    password: Text
+    """Its SHA-256 in hex, in any letter case, or the password itself."""
+    confirm_relinquish: bool = False
+
+
+# ---------------------------------------------------------------- what goes out
+
+
+class Brief(Struct, frozen=True, kw_only=True):
+    """What everybody sees of somebody."""
+
+    id: str = msgspec.field(name="_id")
+    name: str
+    username: str
+    status: Literal["offline"]
+
+
+class User(Brief, frozen=True, rename="camel", kw_only=True):
+    """What an account is to whoever may see all of it."""
+
+    id: str = msgspec.field(name="_id")
+    type: Literal["user", "bot"]
+    active: bool
+    roles: tuple[str, ...]
+    emails: tuple[Email, ...] | UnsetType = UNSET
+    require_password_change: bool | UnsetType = UNSET
+    settings: Nothing
+    created_at: str
+    last_login: str | UnsetType = UNSET
+    updated_at: str = msgspec.field(name="_updatedAt")
+
+
+class OneUser(Struct, frozen=True):
+    """One account."""
+
+    user: User | Brief
+    success: bool
+
+
+class Status(Struct, frozen=True):
+    """Whether an account may sign in."""
+
+    id: str = msgspec.field(name="_id")
+    active: bool
+
+
+class StatusSet(Struct, frozen=True):
+    """Whether an account may sign in now."""
+
+    user: Status
+    success: bool
+
+
+class Deleted(Struct, frozen=True, rename="camel"):
+    """An account is gone, and no rooms with it."""
+
+    deleted_rooms: tuple[str, ...]
+    success: bool
+
+
+class Ended(Struct, frozen=True):
+    """All sessions of somebody have ended."""
+
+    message: str
+    success: bool
+
+
+class TokenKept(Struct, frozen=True, rename="camel"):
+    """The token that stays."""
+
+    token: str
+    token_expires: str | UnsetType
+    success: bool
+
+
+class Presence(Struct, frozen=True):
+    """Whether somebody is there; nobody ever is, since no presence is kept here."""
+
+    presence: Literal["offline"]
+    success: bool
+
+
+class Presences(Struct, frozen=True):
+    """Who is there of those who were asked for."""
+
+    users: tuple[Brief, ...]
+    full: bool
+    success: bool
+
+
+class Suggestions(Struct, frozen=True):
+    """Pictures that other services have of somebody: none."""
+
+    suggestions: Nothing
+    success: bool
+
+
+class Available(Struct, frozen=True):
+    """Whether a username can be had."""
+
+    result: bool
+    success: bool
+
+
+def brief(person: Person) -> Brief:
+    """Return what everybody sees of somebody."""
+    return Brief(id=person.aliases[ALIAS], name=person.name, username=person.username, status="offline")
+
+
+def user(person: Person) -> User:
+    """Return what an account is to whoever may see all of it."""
+    account = person.account
+    emails = tuple(Email(each.shown, each.state == "verified") for each in person.emails)
+    return User(
+        id=person.aliases[ALIAS], name=person.name, username=person.username, status="offline",
+        type="bot" if account.kind == "bot" else "user", active=account.status == "active", roles=roles_of(person),
+        emails=emails or UNSET, require_password_change=True if person.initial_password else UNSET, settings=NOTHING,
+        created_at=time_of(account.created_at),
+        last_login=time_of(account.signed_in_at) if account.signed_in_at else UNSET,
+        updated_at=time_of(account.updated_at),
+    )  # fmt: skip
+
 
 # ---------------------------------------------------------------- permissions
 

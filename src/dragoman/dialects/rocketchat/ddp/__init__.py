@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dragoman.dialects.rocketchat.ddp.connection import converse
-from dragoman.dialects.rocketchat.ddp.limits import Windows
 from dragoman.http import SocketPlace
 
 SOCKET = SocketPlace(path="/websocket", converse=converse)
 
-__all__ = ["SOCKET", "Windows"]
+__all__ = ["SOCKET"]

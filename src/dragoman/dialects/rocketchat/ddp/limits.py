@@ -1,55 +1,36 @@
-"""How many methods may be called in how much time (contract section 13.6), counted as Meteor does: in fixed windows."""
+"""How many methods may be called in how much time (contract section 13.6)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 
-from msgspec import Struct
+from dragoman.http.rates import Rate, Windows
 
 OFTEN_GUESSED = frozenset({"login", "createUser", "resetPassword", "forgotPassword"})
 """Methods that Meteor limits by themselves."""
 
-
-class Rule(Struct, frozen=True):
-    """At most `calls` with one key in `seconds`."""
-
-    key: tuple[str, ...]
-    calls: int
-    seconds: int
+_ADDRESS, _CONNECTION = Rate(120_000, 60), Rate(600, 60)
+_USER, _USER_METHOD = Rate(1_200, 60), Rate(20, 10)
+_METHOD, _GUESSED_METHOD = Rate(10, 10), Rate(5, 10)
 
 
-def rules(method: str, *, address: str, user: str, connection: str) -> list[Rule]:
-    """Return the rules of one call; an empty text is for what is not known or not there."""
-    found = []
+def _rates(method: str, address: str, user: str, connection: str) -> Iterator[tuple[tuple[str, ...], Rate]]:
     if address:
-        found.append(Rule(("address", address), 120_000, 60))
+        yield ("address", address), _ADDRESS
     if user:
-        found += [Rule(("user", user), 1_200, 60), Rule(("user method", user, method), 20, 10)]
+        yield ("user", user), _USER
+        yield ("user method", user, method), _USER_METHOD
     if connection:
-        each = 5 if method in OFTEN_GUESSED else 10
-        found += [Rule(("connection", connection), 600, 60), Rule(("connection method", connection, method), each, 10)]
-    return found
+        yield ("connection", connection), _CONNECTION
+        yield ("connection method", connection, method), _GUESSED_METHOD if method in OFTEN_GUESSED else _METHOD
 
 
-class Windows:
-    """Counts calls by key in windows that begin together, and forgets each window when it is over."""
+def wait(windows: Windows, seconds: float, method: str, *, address: str, user: str, connection: str) -> int:
+    """Count one call; return in how many milliseconds it would be let through, 0 for at once.
 
-    def __init__(self) -> None:
-        self._windows: dict[int, tuple[int, dict[tuple[str, ...], int]]] = {}
-
-    def count(self, now: float, asked: Iterable[Rule]) -> int:
-        """Count one call; return in how many milliseconds it would be let through, 0 for at once.
-
-        :param now: seconds on a clock that does not go back.
-        """
-        waits = 0.0
-        for rule in asked:
-            number = int(now // rule.seconds)
-            begun, counts = self._windows.get(rule.seconds, (-1, {}))
-            if begun != number:
-                counts = {}
-                self._windows[rule.seconds] = (number, counts)
-            counts[rule.key] = counts.get(rule.key, 0) + 1
-            if counts[rule.key] > rule.calls:
-                waits = max(waits, (number + 1) * rule.seconds - now)
-        return 0 if waits <= 0 else max(1, round(waits * 1000))
+    :param seconds: on a clock that does not go back.
+    :param address: where the call comes from; this, `user` and `connection` are empty for what is not known or there.
+    """
+    now = round(seconds * 1000)
+    counted = [windows.count(now, key, rate) for key, rate in _rates(method, address, user, connection)]
+    return max((max(1, each.ends_at - now) for each in counted if not each.fits), default=0)

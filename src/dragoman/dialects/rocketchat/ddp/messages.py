@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -15,6 +15,7 @@ from dragoman.http import Answer, Call, Fault
 from dragoman.http.body import decode_json
 from dragoman.model import Millis
 
+T = TypeVar("T")
 VERSIONS = ("1", "pre2", "pre1")
 """Of the protocol, the best first."""
 
@@ -79,6 +80,14 @@ INTERNAL = problem(500, "Internal server error")
 NOT_SIGNED_IN = problem("error-invalid-user", "Invalid user")
 
 
+def parameter(params: list[Any], place: int, kind: type[T]) -> T:
+    """Return a parameter of this class. Raises NotDone."""
+    try:
+        return msgspec.convert(params[place], kind)
+    except (IndexError, msgspec.ValidationError):
+        raise NotDone(MATCH_FAILED) from None
+
+
 def not_found(kind: str, name: str) -> Problem:
     """Return the problem of a method or subscription that there is not."""
     return problem(404, f"{kind} '{name[:200]}' not found")
@@ -114,7 +123,7 @@ def of_answer(answer: Answer) -> Problem:
 
 
 def read(frame: str | bytes) -> Any:
-    """Return the JSON of a frame. Raises Fault for anything else, a binary frame too."""
+    """Return the JSON of a message. Raises Fault for anything else, a binary frame too."""
     if isinstance(frame, bytes):
         raise Fault
     return decode_json(frame.encode(), Any)

@@ -19,7 +19,10 @@ def upgrade() -> None:
     op.add_column("organization", sa.Column("factor_from", NUMBER, nullable=True))
     _document()
     _passkey()
+    _device()
     _enrolment()
+    _provider_link()
+    _spent_token()
 
 
 def _document() -> None:
@@ -56,6 +59,31 @@ def _passkey() -> None:
     op.create_index("ix_passkey_account", "passkey", ["account", "created_at"], unique=False)
 
 
+def _device() -> None:
+    op.add_column("session", sa.Column("device_id", sa.LargeBinary(), nullable=True))
+    op.create_table(
+        "device",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("os", sa.Text(), nullable=False),
+        sa.Column("browser", sa.Text(), nullable=False),
+        sa.Column("user_agent", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=False),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("seen_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("trusted_until", NUMBER, autoincrement=False, nullable=True),
+        sa.ForeignKeyConstraint(["account"], ["account.id"], name=op.f("fk_device_account"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_device")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("uq_device_account_fingerprint", "device", ["account", "fingerprint"], unique=True)
+    op.create_index("ix_device_seen_at", "device", ["seen_at"], unique=False)
+
+
 def _enrolment() -> None:
     op.create_table(
         "enrolment",
@@ -73,3 +101,35 @@ def _enrolment() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
+
+
+def _provider_link() -> None:
+    op.create_table(
+        "provider_link",
+        sa.Column("issuer", sa.Text(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("provider", sa.Text(), nullable=False),
+        sa.Column("address", sa.Text(), nullable=True),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("last_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_provider_link_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("issuer", "subject", name=op.f("pk_provider_link")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_provider_link_account", "provider_link", ["account"], unique=False)
+
+
+def _spent_token() -> None:
+    op.create_table(
+        "spent_token",
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("ends_at", NUMBER, autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_spent_token")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_spent_token_ends_at", "spent_token", ["ends_at"], unique=False)

@@ -1,0 +1,1 @@
+"""Outside providers that vouch for people: OpenID Connect, and GitHub's own OAuth."""

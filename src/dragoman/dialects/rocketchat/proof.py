@@ -1,0 +1,96 @@
+"""Proof in the call: what protected operations ask for when the session's proof is not fresh (contract section 7.4).
+
+The same for REST, where code and method come in headers, and for methods, where they come among the parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from dragoman.core import refusals
+from dragoman.dialects.rocketchat import errors
+from dragoman.dialects.rocketchat.wire import Why
+from dragoman.http import Answer, Call
+from dragoman.model import Caller, Password, Person
+
+CODE_HEADER, METHOD_HEADER = "x-2fa-code", "x-2fa-method"
+
+Method = Literal["totp", "email", "password"]
+_FACTORS: Mapping[Method, tuple[str, ...]] = {"totp": ("totp", "recovery"), "email": ("email", "recovery")}
+"""What a code may be of, by the method that a client names: a recovery code is typed where every other is."""
+_NAMED: Mapping[str, Method] = {"totp": "totp", "email": "email"}
+_LONGEST = 64
+"""Characters of the longest code: the hex SHA-256 of a password."""
+
+
+class Given(Struct, frozen=True):
+    """A code with the method it is of, as a client sent them: both or none (contract section 7.4)."""
+
+    code: str
+    method: str
+
+
+def given_in_headers(call: Call) -> Given | None:
+    """Return what the headers of a call bring."""
+    code, method = call.header(CODE_HEADER), call.header(METHOD_HEADER)
+    return Given(code, method) if code and method else None
+
+
+async def prove(call: Call) -> Answer | None:
+    """Take the proof in the headers of a call, or return the answer that asks for one."""
+    proved = await proof_of(call, call.signed_in, given_in_headers(call))
+    if isinstance(proved, Answer):
+        return proved
+    call.caller = proved
+    return None
+
+
+async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | Answer:
+    """Return the caller as the proof makes it, or the answer that asks for a proof, for another, or for none any more.
+
+    Repeating without end comes to an end: five misses end the session, and what is closed by a budget is answered by a
+    code that no client repeats (contract section 7.4).
+    """
+    if given is None:
+        return await _asked_for(call, caller)
+    person = await call.core.accounts.person(caller.account)
+    method = _method(given.method, person)
+    try:
+        if method == "password":
+            password = Password.from_digest(given.code if len(given.code) <= _LONGEST else "")
+            return await call.core.proving.with_password(caller, password, call.client)
+        return await call.core.proving.with_code(caller, given.code, call.client, only=_FACTORS[method])
+    except (refusals.AccountLocked, refusals.NetworkBlocked, refusals.TooManyCodes, refusals.CodeVoid):
+        return errors.in_call("totp-max-attempts", _why(method, person))
+    except refusals.WrongCode as no:
+        return errors.in_call(
+            "totp-invalid", replace(errors.second_factor(no.offers, person, no.mailed), method=method)
+        )
+    except refusals.WrongPassword:
+        return errors.in_call("totp-invalid", _why(method, person))
+
+
+async def _asked_for(call: Call, caller: Caller) -> Answer:
+    asked = await call.core.proving.challenge(caller, call.client)
+    if asked.password:
+        return errors.in_call("totp-required", _why("password", asked.person))
+    return errors.in_call("totp-required", errors.second_factor(asked.offers, asked.person, asked.mailed))
+
+
+def _method(named: str, person: Person) -> Method:
+    """Return the method that counts: the one that is named, else the first that is enrolled (contract section 7.2)."""
+    method = _NAMED.get(named)
+    if method is not None:
+        return method
+    if not person.has_second_factor:
+        return "password"
+    return "totp" if "totp" in person.factors or "email" not in person.factors else "email"
+
+
+def _why(method: Method, person: Person) -> Why:
+    held = tuple(each for each in ("totp", "email") if each in person.factors)
+    return replace(errors.second_factor(held or ("totp",), person), method=method, available_methods=held)
