@@ -170,9 +170,12 @@ class Factors:
         by = (await t.people.of(caller.account)).name
 
         async def judged(tx: Tx) -> Refusal | None:
+            own = target.id == caller.account.id
+            if own and caller.account.factor_from is not None:
+                return refusals.NotAllowed()  # the organization wants one
             if not may_see(caller.account, target):
                 return refusals.NotFound()
-            if target.id != caller.account.id and not await _may_remove(tx, caller.account, target):
+            if not own and not await _may_remove(tx, caller.account, target):
                 return refusals.NotAllowed()
             return await self._proving.standing(tx, caller, client, now, remembered)
 
@@ -214,22 +217,12 @@ class Factors:
         """Return whose sign-in waits for a second factor. Raises NoSuchAttempt."""
         return await self._t.people.of((await paused.find(self._t, door, presented)).account)
 
-    async def mail_link(self, door: Door, presented: str, client: Client) -> None:
-        """Mail the code of a sign-in that waits, with a link that shows it, in the place of one that is out.
-
-        Within the sending budgets; nothing tells whether they are spent. Raises NoSuchAttempt, NotEnrolled.
-        """
-        waiting = await paused.find(self._t, door, presented)
-        if await self._codes.way(door, waiting.account) is None:
-            raise refusals.NotEnrolled
-        await self._codes.send(door, waiting.account, client)
-
-    async def code_of_link(self, door: Door, token: str) -> str:
+    async def code_of_link(self, token: str) -> str:
         """Return the code that a mailed link shows, for whoever opens it away from the sign-in; uses nothing up.
 
         Raises BadTicket, TicketExpired.
         """
-        return await self._codes.of_link(door, token)
+        return await self._codes.of_link(token)
 
     async def _disable(
         self, account: Account, *factors: str, caller: Caller | None = None, client: Client | None = None,

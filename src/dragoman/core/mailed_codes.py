@@ -135,11 +135,6 @@ class MailedCodes:
         usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
         account = await accounts.by_identifier(self._t.db, kind, usable)
         unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
-        await self.send(door, account, client, unknown=unknown)
-        await asyncio.sleep(max(0.0, began + SLOT_SECONDS - self._t.clock.monotonic()))
-
-    async def send(self, door: Door, account: Account | None, client: Client, *, unknown: bytes = b"") -> None:
-        """Mail a new code to somebody whose first factor is proved, or to nobody with just the same work."""
         t, now = self._t, self._t.clock.now()
         subject = account.id if account else unknown
         lane = await lane_of(t.db, subject, account.id if account else None, client, now)
@@ -161,6 +156,7 @@ class MailedCodes:
             )  # fmt: skip
 
         await t.db.transaction(fn)
+        await asyncio.sleep(max(0.0, began + SLOT_SECONDS - t.clock.monotonic()))
 
     async def again(self, door: Door, presented: str, client: Client) -> None:
         """Mail another code for a paused sign-in. Raises NoSuchAttempt, NotOffered."""
@@ -177,7 +173,7 @@ class MailedCodes:
 
         await t.db.transaction(fn)
 
-    async def of_link(self, door: Door, token: str) -> str:
+    async def of_link(self, token: str) -> str:
         """Return the code that a mailed link shows, while it is good; uses nothing up.
 
         Raises BadTicket, TicketExpired.
@@ -185,10 +181,9 @@ class MailedCodes:
         t, now = self._t, self._t.clock.now()
         ticket = await t.tickets.find("magic", token)
         code = code_of_link(token)
-        out = await codes.find(t.db, ticket.account, PURPOSE, door.name)
-        if ticket.about != door.name or out is None or out.ends_at <= now:
-            raise refusals.BadTicket
-        if out.mac not in candidates(t.sealer, ticket.account, door.name, code):
+        out = await codes.find(t.db, ticket.account, PURPOSE, ticket.about)
+        live = out is not None and out.ends_at > now
+        if out is None or not live or out.mac not in candidates(t.sealer, ticket.account, ticket.about, code):
             raise refusals.BadTicket
         return code
 

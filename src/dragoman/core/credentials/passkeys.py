@@ -95,7 +95,8 @@ def register(
 
 
 def signed(
-    sealer: Sealer, place: PasskeyPlace, credential: Mapping[str, Any], held: Iterable[Passkey], *, bound: bytes, now: Millis
+    sealer: Sealer, place: PasskeyPlace, credential: Mapping[str, Any], held: Iterable[Passkey], *, bound: bytes,
+    now: Millis,
 ) -> Signed:  # fmt: skip
     """Return which of the account's passkeys signed our challenge. Raises NotProved."""
     from webauthn import verify_authentication_response

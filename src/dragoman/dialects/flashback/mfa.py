@@ -109,7 +109,7 @@ async def verify_login(call: Call, body: Prove) -> wire.Verified:
     if body.mfa_type == "PASSKEY" and body.credential is not None:
         given = Assertion(body.credential)
     elif body.mfa_type == "MAGIC_LINK" and body.token is not None:
-        given = await call.core.factors.code_of_link(DOOR, body.token)
+        given = await call.core.factors.code_of_link(body.token)
     else:
         given = body.given("credential" if body.mfa_type == "PASSKEY" else "code")
     return wire.verified(await call.core.signin.with_code(DOOR, call.bearer() or "", given, call.client))
@@ -125,7 +125,7 @@ async def auth_options(call: Call) -> Setup:
 @operation("POST", "/mfa/magic-link/send", answers=_DONE, accepts_limited=True, tag=TAG)
 async def send_link(call: Call) -> wire.Done:
     """Mail a link, with a code, for the sign-in that waits. Says yes while the sending budget is spent, too."""
-    await call.core.factors.mail_link(DOOR, call.bearer() or "", call.client)
+    await call.core.factors.mail_code_again(DOOR, call.bearer() or "", call.client)
     return wire.Done(message="A link is on its way")
 
 
@@ -135,7 +135,7 @@ async def activate_link(call: Call, body: wire_mfa.LinkToken) -> wire.Done:
 
     The sign-in itself goes on only there (decision 5): with the code, or with the link's token, at `/mfa/verify-login`.
     """
-    code = await call.core.factors.code_of_link(DOOR, body.token)
+    code = await call.core.factors.code_of_link(body.token)
     return wire.Done(message=f"Type {code[:3]}-{code[3:]} where you are signing in")
 
 

@@ -145,7 +145,7 @@ def types_of(person: Person) -> tuple[MfaType, ...]:
 def status(person: Person, primary: str | None, now: Millis, *, verified: bool) -> Status:
     """Return how things stand. `primary` is what the owner chose, if anything."""
     enabled, since = types_of(person), person.account.factor_from
-    chosen = next((each for each in enabled if each == primary), enabled[0] if enabled else None)
+    chosen = next((each for each in enabled if FACTORS[each] == primary), enabled[0] if enabled else None)
     return Status(
         data=StatusData(
             is_enabled=bool(enabled), is_required=bool(enabled) or (since is not None and since <= now),
