@@ -51,8 +51,8 @@ docs: dev ## Write docs/reference from the code
 LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-header --no-annotate --python-version 3.11
 lock: dev ## Pin the newest allowed versions of everything
 	$(LOCK) --upgrade requirements/uv.in -o requirements/uv.txt
-	$(LOCK) --upgrade pyproject.toml --extra ldap -o requirements/runtime.txt
-	$(LOCK) --upgrade pyproject.toml --extra ldap --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) --upgrade pyproject.toml --extra ldap --extra valkey -o requirements/runtime.txt
+	$(LOCK) --upgrade pyproject.toml --extra ldap --extra valkey --group dev -c requirements/runtime.txt -o requirements/dev.txt
 
 clean: ## Forget the environment and caches; the data stays
 	rm -rf .venv .components .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -17,12 +17,14 @@ has_postgres_server() { ls /usr/lib/postgresql/*/bin/initdb || command -v initdb
 has_browser() { command -v chromium || command -v chromium-browser || command -v google-chrome; }
 has_node() { node -e 'process.exit(typeof fetch === "function" ? 0 : 1)'; }
 
+has_valkey() { command -v valkey-server || command -v redis-server; }
 has_slapd() { [ -x /usr/sbin/slapd ] || command -v slapd; }
 
 need postgresql has_postgres_server
 need nodejs has_node
 need slapd has_slapd
 need ldap-utils command -v ldapmodify
+need redis-server has_valkey
 if grep -q '^ID=debian' /etc/os-release; then
     need chromium has_browser
 elif ! has_browser >/dev/null; then

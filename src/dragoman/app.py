@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,6 +35,7 @@ from dragoman.core.ports import (
     SystemClock,
     SystemRandom,
     Unreachable,
+    text,
 )
 from dragoman.core.provider_links import Provider
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
@@ -42,6 +44,8 @@ from dragoman.dialects import flashback, pocketm8, probe, rocketchat
 from dragoman.http.address import Proxies
 from dragoman.http.dialect import Mount
 from dragoman.http.metrics import Metrics, Reading
+from dragoman.http.proxy_watch import Suspicion
+from dragoman.http.rates import Counts, Own
 from dragoman.http.server import Gateway, House, Log
 from dragoman.http.socket import SocketLimits
 from dragoman.model import Secret
@@ -79,7 +83,8 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.rocketchat, rocketchat.dialect(rocketchat.Config(
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
-            exempt_networks=settings.limits.exempt_networks,
+            exempt_networks=settings.limits.exempt_networks, method_errors=of.rocketchat.method_errors,
+            instance=text(SystemRandom(), rocketchat.IDS, 17),
             create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),
@@ -88,7 +93,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
             expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
-            settings_depth=of.flashback.settings_depth,
+            settings_depth=of.flashback.settings_depth, plan=_plan(settings),
         ))),
     )  # fmt: skip
     return tuple(
@@ -97,6 +102,11 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         )
         for place, dialect in listed
     )  # fmt: skip
+
+
+def _plan(settings: Settings) -> flashback.Plan | None:
+    given = settings.dialects.flashback.plan
+    return flashback.Plan(given.id, given.name, given.description, given.capabilities) if given.name else None
 
 
 def open_doors(placed: Iterable[Mount]) -> list[Door]:
@@ -149,6 +159,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        registrations=Budget((Window(limits.registrations_hour, HOUR), Window(3 * limits.registrations_hour, DAY))),
         exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
@@ -164,6 +175,10 @@ def policy(settings: Settings) -> Policy:
         registration=given.registration,
         passkeys=passkeys(settings),
         enrol_within=round(given.enrol_days * DAY * 1000),
+        sign_up=given.sign_up,
+        registration_secret=sha256(given.registration_secret.encode()).digest() if given.registration_secret else b"",
+        approval=given.approval,
+        wants_verified=frozenset({"rocketchat"} if settings.dialects.rocketchat.require_verified else ()),
     )
 
 
@@ -176,8 +191,8 @@ def mailing(settings: Settings) -> Mailing:
     server, mail, links = settings.server, settings.mail, {}
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for purpose in ("reset", "verify", "invite"):
-            if template := getattr(section, f"link_{purpose}"):
+        for purpose in ("reset", "verify", "invite", "activate"):
+            if template := getattr(section, f"link_{purpose}", ""):
                 links[f"{name}.{purpose}"] = template
     scheme = "https" if server.tls_cert else "http"
     host = f"[{server.host}]" if ":" in server.host else server.host
@@ -391,10 +406,36 @@ def gateway(
         access_log=access_log,
         proxies=Proxies.named(settings.server.trusted_proxies, settings.server.forwarded_header),
         metrics=metrics,
+        suspect=partial(suspected, core, settings),
+        rates=counts(settings, core.clock),
         lifespan=lifespan,
         sockets=SocketLimits(total=settings.server.sockets, per_network=settings.server.sockets_per_network),
     )
     return Gateway(core, placed, house, pages=pages(placed))
+
+
+def counts(settings: Settings, clock: Clock) -> Counts:
+    """Return where request rates are counted. Raises NotReady."""
+    if not settings.server.rates_url:
+        return Own()
+    if importlib.util.find_spec("limits") is None or importlib.util.find_spec("valkey") is None:
+        raise NotReady("server.rates_url: the packages limits and valkey are missing; install dragoman[valkey]")
+    from dragoman.http.shared_rates import Shared
+
+    return Shared(settings.server.rates_url, clock)
+
+
+def suspected(core: Core, settings: Settings, seen: Suspicion) -> None:
+    """Say what does not fit the configured proxies: in the log, and to `dragoman doctor`, which is another process."""
+    setting = "server.forwarded_header" if seen.kind in ("header", "unreadable") else "server.trusted_proxies"
+    facts = {"header": seen.header, "peer": seen.peer, "configured": proxies_in_words(settings)}
+    log.warning("client addresses are not known", why=seen.kind, setting=setting, **facts)
+    core.observed.note(f"proxy:{seen.kind}", facts)
+
+
+def proxies_in_words(settings: Settings) -> str:
+    """Return how proxies are configured, to tell one configuration from another."""
+    return ", ".join((settings.server.forwarded_header, *settings.server.trusted_proxies))
 
 
 async def outbox_readings(core: Core) -> list[Reading]:

@@ -141,10 +141,25 @@ class Person(Struct, frozen=True):
         return next((i.shown for i in self.emails if i.state != "claimed"), None)
 
     @property
+    def claimed_only(self) -> bool:
+        """Whether it has e-mail addresses and none was ever proved: it may hold a password and sessions only (15)."""
+        return bool(self.emails) and self.proved_email is None
+
+    @property
     def name(self) -> str:
         """The display name, else first and last name, else the username."""
         full = f"{self.account.first_name} {self.account.last_name}".strip()
         return self.account.display_name or full or self.username
+
+
+class Picture(Struct, frozen=True, gc=False):
+    """A picture of an account, ready to be sent."""
+
+    media: str
+    """Its media type, `image/jpeg`."""
+    etag: str
+    """Tells it from any other: the beginning of its SHA-256 in hex."""
+    image: bytes
 
 
 # ---------------------------------------------------------------- who asks

@@ -75,8 +75,7 @@ def configured(settings: Settings, storables: Iterable[Storable], policy: Callab
 
 def _policy(settings: Settings, in_force: Mapping[str, Any], policy: Callable[[Settings], Policy]) -> Policy:
     """Return the policy: of the budgets of sign-in, those two that the wire names, and as they are set there."""
-    values = {name: value for name, value in in_force.items() if not name.startswith("test.")}
-    plain = policy(with_values(settings, values))
+    plain = policy(with_values(settings, in_force))
     account, network = plain.budgets.known.windows[0], plain.budgets.network.windows[0]
     by_account = _budget(account, on=in_force[_BLOCK] and in_force[_BY_ACCOUNT])
     by_network = _budget(network, on=in_force[_BLOCK] and in_force[_BY_NETWORK])

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from cli.conftest import Desk
@@ -20,7 +21,7 @@ from dragoman.cli.doctor.configuration import of_configuration, postgres_way
 from dragoman.core.health import KEPT
 from dragoman.settings import Settings, load
 from dragoman.storage.schema import RETENTION
-from kit.command import dragoman
+from kit.command import dragoman, serving
 
 pytestmark = pytest.mark.slow
 
@@ -83,6 +84,9 @@ OF_SETTINGS: list[tuple[dict[str, str], str, str, str, dict[str, str]]] = [
     ({"DRAGOMAN_MAIL_NOTICES_OFF": "nonsense"}, "error", "mail.notices_off", "found 'nonsense'", {}),
     (SMTP, "note", "accounts.email_codes", "mailbox", SMTP | {"DRAGOMAN_ACCOUNTS_EMAIL_CODES": "false"}),
     ({"DRAGOMAN_ACCOUNTS_PASSWORD_RESET": "false"}, "note", "accounts.password_reset", "cannot be reset", {}),
+    ({}, "note", "accounts.conceal", "is told that an address", {"DRAGOMAN_ACCOUNTS_SIGN_UP": "disabled"}),
+    ({"DRAGOMAN_ACCOUNTS_REGISTRATION": "public"}, "note", "accounts.registration", "anybody may join",
+     {"DRAGOMAN_ACCOUNTS_REGISTRATION": "disabled"}),
     ({}, "note", "accounts.conceal", "tells at sign-in", {"DRAGOMAN_ACCOUNTS_CONCEAL": "true"}),
     (SMTP, "note", "accounts.conceal", "confirmation mail", SMTP | {"DRAGOMAN_ACCOUNTS_CONCEAL": "true"}),
     ({}, "note", "dialects.rocketchat.digest", "digests", {"DRAGOMAN_DIALECTS_ROCKETCHAT_DIGEST": "never"}),
@@ -429,3 +433,30 @@ def _dump(desk: Desk) -> list[tuple[str, int]]:
         lines = list(db.iterdump())
     db.close()
     return [(line, len(line)) for line in lines]
+
+
+def test_a_proxy_that_is_not_configured(desk: Desk) -> None:
+    """What a serving process saw of it is named with the setting to change, until that is changed (threat 34)."""
+    setting, text = "server.trusted_proxies", "127.0.0.1 forwards for others (X-Real-IP) and is not trusted"
+    with serving(desk.data) as server:
+        for _ in range(3):
+            httpx2.get(f"{server.address}/health", headers={"X-Real-IP": "192.0.2.1"})
+    assert server.log.read_text().count("client addresses are not known") == 1
+    assert says(desk, setting, text) == "warning"
+    assert 'set server.trusted_proxies = ["127.0.0.1"] if it is your proxy' in desk.run("doctor").output
+    desk.env["DRAGOMAN_SERVER_TRUSTED_PROXIES"] = "127.0.0.1"
+    assert says(desk, setting, text) is None
+    with serving(desk.data, env={"DRAGOMAN_SERVER_TRUSTED_PROXIES": "127.0.0.1"}) as server:
+        httpx2.get(f"{server.address}/health", headers={"X-Real-IP": "192.0.2.1"})
+    assert says(desk, "server.forwarded_header", "127.0.0.1 says in X-Real-IP for whom it asks") == "warning"
+
+
+def test_what_was_seen_long_ago_is_not_told(desk: Desk) -> None:
+    facts = {"header": "Forwarded", "peer": "10.0.0.7", "configured": "x-forwarded-for"}
+    for days, level in ((6, "warning"), (8, None)):
+        body = json.dumps({"proxy:proxy": {"at": now() - days * DAY, "facts": facts}})
+        write(
+            desk, "insert or replace into document(owner, name, body, version, updated_at) values (x'', ?, ?, 1, 0)",
+            "observed", body,
+        )  # fmt: skip
+        assert says(desk, "server.trusted_proxies", "10.0.0.7 forwards for others (Forwarded)") == level

@@ -133,6 +133,33 @@ def test_plain_http_beyond_this_machine_may_be_insisted_on(tmp_path: Path) -> No
         assert httpx2.get(f"http://127.0.0.1:{port}/health").status_code == 200
 
 
+def test_the_test_switch_says_so_and_stays_with_its_database(tmp_path: Path) -> None:
+    """Threat 50: on loopback, on a database that was made with it, and loudly at every start."""
+    on = {"DRAGOMAN_DIALECTS_ROCKETCHAT_TEST_MODE": "true"}
+    plain, born = tmp_path / "plain", tmp_path / "born"
+    words = ("serve", "--port", "0", "--data")
+    with serving(plain):
+        pass
+    refused = dragoman(*words, str(plain), env=on)
+    assert refused.returncode == 1
+    assert "dialects.rocketchat.test_mode: this database was made without it" in refused.stderr
+    for _ in range(2):
+        with serving(born, env=on) as server:
+            assert httpx2.get(f"{server.address}/health").status_code == 200
+        said = server.log.read_text()
+        assert "TEST MODE" in said
+        assert "test mode" in said
+    refused = dragoman(*words, str(born))
+    assert refused.returncode == 1
+    assert "made in test mode" in refused.stderr
+    refused = dragoman(*words, str(tmp_path / "new"), "--host", "0.0.0.0", "--insecure", env=on)
+    assert refused.returncode == 1
+    assert "server.host is '0.0.0.0', which others can reach" in refused.stderr
+    assert not (tmp_path / "new").exists()
+    found = json.loads(dragoman("doctor", "--data", str(born), *JSON, env=on).stdout)
+    assert [f["level"] for f in found if f["setting"] == "dialects.rocketchat.test_mode"] == ["warning"]
+
+
 def test_all_faults_are_told_together(tmp_path: Path) -> None:
     file = tmp_path / "dragoman.toml"
     file.write_text('[server]\nport = "many"\nhots = "x"\n[storage]\nkey_ring = "data/ring"\ndata = "data"\n')

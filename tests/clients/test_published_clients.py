@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kit.house import PASSWORD
+from kit.house import PASSWORD, House
 from kit.served import served
 
 pytestmark = pytest.mark.slow
@@ -66,6 +66,33 @@ def test_rocketchat_api(clients: Path, server: str, client: str, program: str, n
     assert said(clients, client, program, server, name) == wanted
 
 
+async def with_an_administrator(house: House) -> None:
+    """Add Ada as an administrator."""
+    await house.ada(administrator=True)
+
+
+def test_accounts_with_rocketchat_api(clients: Path, tmp_path: Path) -> None:
+    with served(tmp_path, with_an_administrator) as base:
+        said_of_it = said(clients, "rocketchat_api-3.7.1", "rocketchat_api_3_accounts.py", base, "ada")
+    assert said_of_it == [
+        "carol ['user'] [{'address': 'carol@example.com', 'verified': False}]",
+        "400 True",
+        "True",
+        "Carol Example",
+        "offline",
+        "Carola Example",
+        "Carola Example",
+        "403",
+        "False False",
+        "401",
+        "True True",
+        "True",
+        "['user']",
+        "403",
+        "[] False",
+    ]
+
+
 @pytest.mark.parametrize("name", ["ada", "ada@example.com"])
 def test_rocket_python(clients: Path, server: str, name: str) -> None:
     wanted = ["refused", "ada", "ada@example.com", "success", "ended"]
@@ -85,11 +112,13 @@ def test_rocketchat_async(clients: Path, server: str) -> None:
     assert said_of_it == ["refused User not found", "signed in True", "resumed True", "refused 'result'"]
 
 
-def said_by_node(clients: Path, which: str, server: str, name: str) -> list[str]:
+def said_by_node(
+    clients: Path, which: str, server: str, name: str, program: str = "rocketchat_node.cjs"
+) -> list[str]:  # fmt: skip
     """Run one of npm's clients in a process of its own; return what it printed."""
     home = clients / "rocketchat-node"
     done = subprocess.run(
-        ["node", HERE / "rocketchat_node.cjs", home, server, name, which],
+        ["node", HERE / program, home, server, name, which],
         env={"PATH": os.environ["PATH"], "NO_PROXY": "127.0.0.1"},
         input=PASSWORD,
         capture_output=True,
@@ -111,3 +140,15 @@ def test_sdk_alpha(clients: Path, server: str) -> None:
     assert said_by_node(clients, "sdk", server, "ada") == [
         "refused Unauthorized", "signed in ada", "resumed true true", "me ada", "signed out 401"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("which", "wanted"),
+    [
+        ("right", ["asked for password", "done true", "asked 1 invalid 0"]),
+        ("wrong", ["asked for password", "stopped 401 ", "asked 6 invalid 5"]),
+        ("empty", ["asked for password", "stopped 429 ", "asked 10 invalid 0"]),
+    ],
+)
+def test_api_client_that_repeats_for_ever_is_stopped(clients: Path, server: str, which: str, wanted: list[str]) -> None:
+    assert said_by_node(clients, which, server, "ada", "rocketchat_proof.cjs") == wanted

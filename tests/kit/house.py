@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import hashlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Sequence
@@ -24,6 +25,8 @@ from dragoman.http import Dialect, Mount
 from dragoman.http.server import Gateway
 from dragoman.model import Client, Password, Person
 from dragoman.settings import Settings, load
+from dragoman.storage import attempts, credentials
+from dragoman.storage.attempts import Attempt
 from dragoman.storage.engine import Engine, Statement, Tx
 from dragoman.storage.migrate import migrate_postgres, migrate_sqlite
 from dragoman.storage.sealing import Ring, Sealer
@@ -136,6 +139,18 @@ class House:
 
         await self.db.transaction(fn)
         return draft.token
+
+    async def pause_at(self, door: str, person: Person) -> str:
+        """Put a sign-in that waits for a code at a door which keeps none itself; return what names it."""
+        handle, now = self.core.random.bytes(10).hex(), self.clock.now()
+        account = await self.core.accounts.by_id(person.account.id)
+        held = await credentials.find(self.db, account.id, "password")
+        version = held.version if held is not None else 0
+        waiting = Attempt(account.id, door, "password", account.auth_epoch, version, 0, "{}", now, now + 15 * 60_000)
+        await self.db.transaction(
+            lambda tx: attempts.insert(tx, hashlib.sha256(handle.encode()).digest(), waiting, 5)
+        )  # fmt: skip
+        return handle
 
     def hash_evaluations(self) -> int:
         """Return how many password hashes were computed to verify."""

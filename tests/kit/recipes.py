@@ -24,12 +24,13 @@ from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
+from dragoman.storage.engine import Tx
 from dragoman.web import pages
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "ticket", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
-session, a mailed link, nothing at all."""
+session, the same beside what the call is about, a mailed link, nothing at all."""
 
 
 @dataclass
@@ -76,6 +77,7 @@ class Guest:
         flat = {"email": self.email, "password": self.password}
         mobile = await self.call("POST", "/api/auth/user/sign-in", json=flat)
         self.held["p8_challenge"] = mobile.json()["data"].get("challengeId", "")
+        self.held["rc_challenge"] = await self.house.pause_at("rocketchat", self.person)
         flash = await self.call("POST", "/user/login", json=flat)
         self.held["fb_limited"] = flash.json()["accessToken"]
 
@@ -107,6 +109,13 @@ class Recipe:
     """Whether the guest has to be one."""
     verified: bool = False
     """Whether an account that was never verified is refused."""
+    ends_in: int = 0
+    """The status of the no that is said in the house of the tests to whoever gets through; 0: it works."""
+
+    @property
+    def works(self) -> tuple[int, ...]:
+        """The statuses that say that a call got through."""
+        return (self.ends_in,) if self.ends_in else (200, 201, 204, 307, 308)
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -168,6 +177,49 @@ async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
 
 
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A PNG of one pixel."""
+
+
+async def _set_avatar(guest: Guest) -> httpx2.Response:
+    files = {"image": ("ada.png", PICTURE, "image/png")}
+    return await guest.call("POST", "/api/v1/users.setAvatar", headers=_rc(guest), files=files)
+
+
+async def _avatar(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", f"/avatar/{guest.username}")
+
+
+def _policy_of_reset() -> Recipe:
+    """Ask what a password has to be, with the link that resets it, which is not used up."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = await guest.house.ticket("reset", guest.person)
+        return await guest.call("GET", "/api/v1/pw.getPolicyReset", params={"token": token})
+
+    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "nothing", send)
+
+
+def _ldap(act: str, **body: str) -> Recipe:
+    """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", f"/api/v1/ldap.{act}", headers=_rc(guest), json=body)
+
+    return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
+
+
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+AVATARS = (
+    Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
+    _chat("GET", "/api/v1/users.getAvatar"),
+    Recipe("rocketchat", "POST", "/api/v1/users.setAvatar", "", "session", _set_avatar),
+    _chat("POST", "/api/v1/users.resetAvatar"),
+)
+
+
 _TOKEN = "PersonalAccessToken"
 
 
@@ -205,6 +257,11 @@ def _setting(method: str, name: str = "", **more: Any) -> Recipe:
         return await guest.call(method, template.format(setting_id=name), headers=_rc(guest), **more)
 
     return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
+
+
+async def _register(guest: Guest) -> httpx2.Response:
+    body = {"username": f"new-{guest.username}", "email": f"rc-{guest.email}", "pass": NEW_PASSWORD, "name": "New"}
+    return await guest.call("POST", "/api/v1/users.register", json=body)
 
 
 def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
@@ -258,6 +315,47 @@ ROCKETCHAT_ACCOUNTS = (
     _chatted("GET", "/api/v1/users.presence", lambda g: {"params": {"ids": g.held.get("rc_user", "")}}),
 )  # fmt: skip
 
+
+def _proved(path: str, **more: Any) -> Recipe:
+    """Call what wants a proof in each call; the guest has no second factor, so the password is one."""
+    administrator = bool(more.get("administrator"))
+
+    async def send(guest: Guest) -> httpx2.Response:
+        proof = {"x-2fa-code": hashlib.sha256(guest.password.encode()).hexdigest(), "x-2fa-method": "password"}
+        body = {}
+        if administrator:
+            other = await guest.house.add(email=f"of-{guest.email}", username=f"of-{guest.username}")
+            await guest.house.enrol_totp(other)
+            body = {"username": other.username}
+        return await guest.call("POST", path, headers={**_rc(guest), **proof}, json=body)
+
+    return Recipe("rocketchat", "POST", path, "", "proof", send, **more)
+
+
+def _method(name: str, proves: Proves, *params: Any, makes: int = 0, to: str = "method.call") -> Recipe:
+    """Call a method over REST; among the parameters, `{token}` stands for what a mail brought."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = await guest.house.ticket("reset", guest.person) if "{token}" in params else ""
+        filled = [token if each == "{token}" else each for each in params]
+        message = json.dumps({"msg": "method", "id": "1", "method": name, "params": filled})
+        return await guest.call("POST", f"/api/v1/{to}/{name}", headers=_rc(guest), json={"message": message})
+
+    return Recipe("rocketchat", "POST", f"/api/v1/{to}/{{method}}", name, proves, send, makes)
+
+
+def _challenge(path: str, proves: Proves, **more: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        body = {"challengeId": guest.held.get("rc_challenge", "x"), "code": guest.code()}
+        return await guest.call("POST", f"/api/v1/twoFactorChallenges.{path}", json=body)
+
+    return Recipe("rocketchat", "POST", f"/api/v1/twoFactorChallenges.{path}", "", proves, send, **more)
+
+
+async def _redeem(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/api/v1/loginCode.redeem", json={"code": "c" * 64})
+
+
 ROCKETCHAT = (
     _login("user", lambda g: {"user": g.username, "password": g.password}),
     _login("user as address", lambda g: {"user": g.email, "password": g.password}),
@@ -279,10 +377,28 @@ ROCKETCHAT = (
     _asks("rocketchat", "/api/v1/users.forgotPassword"),
     _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
     _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
+    Recipe("rocketchat", "POST", "/api/v1/users.register", "", "nothing", _register),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    _chat("POST", "/api/v1/users.2fa.enableEmail"),
+    _proved("/api/v1/users.2fa.disableEmail"),
+    _proved("/api/v1/users.resetTOTP", administrator=True),
+    _proved("/api/v1/users.resetE2EKey", ends_in=400),
+    _method("2fa:enable", "session"),
+    _method("removeOtherTokens", "session"),
+    _method("logout", "session"),
+    _method("sendForgotPasswordEmail", "nothing", "ada@example.com", to="method.callAnon"),
+    _method("resetPassword", "ticket", "{token}", NEW_PASSWORD, makes=1, to="method.callAnon"),
+    _challenge("verifyChallenge", "code", makes=1),
+    _challenge("sendEmailCode", "nothing", ends_in=400),
+    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
+    *AVATARS,
+    *LDAP,
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
@@ -434,6 +550,49 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+ABOUT = {
+    "password": NEW_PASSWORD, "firstName": "New", "lastName": "Example", "companyName": "Example", "isBusiness": False,
+}  # fmt: skip
+
+
+async def _fb_quota(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/quota", headers=bearer(guest.held.get("fb", "x")))
+
+
+async def _fb_register(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/register", json={"email": f"new-{guest.email}", **ABOUT})
+
+
+async def _link_to_register(guest: Guest) -> tuple[str, str, str]:
+    """Make a link in the name of whoever set the house up; return address, id and token."""
+    house, address = guest.house, f"linked-{guest.email}"
+    root = await house.core.accounts.named("root")
+    tickets_of = house.core.recovery._t.tickets
+    draft = tickets_of.draft("activate", root.id, about=address)
+
+    async def fn(tx: Tx) -> None:
+        await tickets_of.put(tx, draft)
+
+    await house.db.transaction(fn)
+    return address, str(uuid.UUID(bytes=draft.ticket.id)), draft.token
+
+
+async def _fb_activate(guest: Guest) -> httpx2.Response:
+    address, id, token = await _link_to_register(guest)
+    body = {"uid": id, "token": token, "registrationInfo": {"email": address, **ABOUT}}
+    return await guest.call("POST", "/user/activate", json=body)
+
+
+async def _fb_link(guest: Guest) -> httpx2.Response:
+    _, id, token = await _link_to_register(guest)
+    return await guest.call("GET", f"/links/{id}?token={token}")
+
+
+async def _fb_make_link(guest: Guest) -> httpx2.Response:
+    named = bearer(guest.held.get("fb", "x"))
+    return await guest.call("POST", "/links", headers=named, json={"email": f"linked-{guest.email}"})
+
+
 def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
     """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
 
@@ -443,8 +602,7 @@ def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = N
         more = {} if body is None else {"json": body(guest)}
         return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
 
-    writes = method != "GET"
-    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator, verified=writes)
+    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator)
 
 
 async def _colleague(guest: Guest, fate: str) -> Person:
@@ -503,7 +661,7 @@ FLASHBACK = (
     _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
     _fb("GET", "/devices"),
     _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
-    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust, verified=True),
     _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
     _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
@@ -511,6 +669,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
     _asks("flashback", "/user/request-reset-password"),
     _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
+    Recipe("flashback", "GET", "/user/quota", "", "session", _fb_quota),
+    Recipe("flashback", "POST", "/user/register", "", "nothing", _fb_register, 1),
+    Recipe("flashback", "POST", "/user/activate", "", "nothing", _fb_activate, 1),
+    Recipe("flashback", "GET", "/links/{link_id}", "", "nothing", _fb_link),
+    Recipe("flashback", "POST", "/links", "", "session", _fb_make_link, administrator=True, verified=True),
 )
 
 

@@ -56,10 +56,11 @@ def faults(settings: Settings) -> list[str]:
         app.mounts(settings)
     except ValueError as why:
         found.append(f"dialects: {why}")
-    try:
-        app.directory(settings, SystemClock())
-    except app.NotReady as why:
-        found.append(str(why))
+    for part in (app.directory, app.counts):
+        try:
+            part(settings, SystemClock())
+        except app.NotReady as why:
+            found.append(str(why))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
+from dragoman.core.activation import Activation
 from dragoman.core.addresses import Addresses
 from dragoman.core.administration import Administration
 from dragoman.core.background import Background
@@ -30,15 +31,18 @@ from dragoman.core.life import Life
 from dragoman.core.limits import Limits
 from dragoman.core.linked import Linked
 from dragoman.core.members import Members
+from dragoman.core.observed import Observed
 from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
+from dragoman.core.pictures import Pictures
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
+from dragoman.core.registration import Registration
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
@@ -82,17 +86,20 @@ class Core:
             db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(lambda: self.settings.latest().budgets), tally=Tally(),
             background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
-            policy=self.settings.current, doors=by_name, directory=self.directory,
+            policy=self.settings.current, latest=self.settings.latest, doors=by_name, directory=self.directory,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.pictures = Pictures(self._tools)
         self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
         self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
+        self.registration = Registration(self._tools, self.accounts, self.signin)
+        self.activation = Activation(self._tools, self.registration)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
@@ -104,6 +111,7 @@ class Core:
         self.enrolment = Enrolment(self._tools, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
+        self.observed = Observed(self._tools)
         self.documents = Documents(self._tools)
         self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
@@ -117,6 +125,7 @@ class Core:
     async def stop(self) -> None:
         """Finish what was put off: rehashes, confirmations, tallies, last uses."""
         await self.feed.stop()
+        self.pictures.close()
         await self._tools.background.drain()
         await self._flush()
 

@@ -94,6 +94,10 @@ class Accounts:
         """Return the account of this username. Raises NotFound."""
         return _found(await self._by_kind("username", text))
 
+    async def by_email(self, text: str) -> Account:
+        """Return the account that holds this address, proved or not. Raises NotFound."""
+        return _found(await self._by_kind("email", text))
+
     async def by_alias(self, system: str, value: str) -> Account:
         """Return the account another system knows by this name. Raises NotFound."""
         return _found(await accounts.by_alias(self._t.db, system, value) if identifiers.storable(value) else None)

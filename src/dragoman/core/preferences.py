@@ -110,7 +110,9 @@ def _may_furnish(account: Account) -> bool:
 
 def parsed(values: Mapping[str, Raw]) -> Object:
     """Return an object as it was written. Of a name that comes twice the last value counts."""
-    return {name: parsed(_OBJECT.decode(raw)) if memoryview(raw)[:1] == b"{" else raw for name, raw in values.items()}
+    return {
+        name: parsed(_OBJECT.decode(raw)) if bytes(memoryview(raw)[:1]) == b"{" else raw for name, raw in values.items()
+    }
 
 
 def _checked(values: Mapping[str, Raw]) -> Object:

@@ -27,6 +27,13 @@ _INSIDE: tuple[Network, ...] = (
     ),
     *map(IPv6Network, ("::1/128", "fc00::/7", "fe80::/10")),
 )
+FORWARDING: Mapping[bytes, str] = {
+    b"x-forwarded-for": "X-Forwarded-For", b"forwarded": "Forwarded", b"x-real-ip": "X-Real-IP",
+    b"cf-connecting-ip": "CF-Connecting-IP", b"true-client-ip": "True-Client-IP", b"x-client-ip": "X-Client-IP",
+    b"fastly-client-ip": "Fastly-Client-IP", b"fly-client-ip": "Fly-Client-IP",
+    b"x-cluster-client-ip": "X-Cluster-Client-IP", b"x-azure-clientip": "X-Azure-ClientIP",
+}  # fmt: skip
+"""Headers in which proxies say for whom they ask, by their names on the wire. Only the first two are ever believed."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _IN_BRACKETS = re.compile(r"\[([0-9A-Fa-f:.%\w-]+)\](?::\d{1,5})?\Z")
 _V4_PORT = re.compile(r"([0-9.]{7,15}):\d{1,5}\Z")
@@ -56,6 +63,11 @@ class Proxies:
         return any(address in network for network in self.networks)
 
 
+def is_inside(address: Address) -> bool:
+    """Tell whether an address is one of those that only machines nearby have."""
+    return any(address in network for network in _INSIDE)
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether an address can only be reached from this machine."""
     if host == "localhost":
@@ -76,6 +88,7 @@ def client_of(scope: Mapping[str, Any], proxies: Proxies) -> Client:
     forwarded: list[bytes] = []
     rfc7239: list[bytes] = []
     agent = b""
+    others = False
     for name, value in scope["headers"]:
         if name == b"user-agent":
             agent = value
@@ -83,7 +96,11 @@ def client_of(scope: Mapping[str, Any], proxies: Proxies) -> Client:
             forwarded.append(value)
         elif name == b"forwarded":
             rfc7239.append(value)
-    address, network = _judged(peer[0] if peer else "", b",".join(forwarded), b",".join(rfc7239), proxies)
+        elif name in FORWARDING:
+            others = True
+    address, network = _judged(
+        peer[0] if peer else "", b",".join(forwarded), b",".join(rfc7239), proxies, others=others
+    )
     return Client(address, network, _clean(agent))
 
 
@@ -107,26 +124,29 @@ def _clean(agent: bytes) -> str:
 
 @lru_cache(maxsize=4096)
 def _is_proxy(peer: str, proxies: Proxies) -> bool:
-    address = _parsed(peer)
+    address = parsed(peer)
     return address is not None and proxies.include(address)
 
 
 @lru_cache(maxsize=8192)
-def _judged(peer: str, forwarded: bytes, rfc7239: bytes, proxies: Proxies) -> tuple[str, str]:
-    """Return address and network; network is empty where the address cannot be trusted."""
-    near = _parsed(peer)
+def _judged(peer: str, forwarded: bytes, rfc7239: bytes, proxies: Proxies, *, others: bool = False) -> tuple[str, str]:
+    """Return address and network; network is empty where the address cannot be trusted.
+
+    :param others: another header than these two says for whom the peer asks.
+    """
+    near = parsed(peer)
     if near is None:  # a unix socket, or a server that does not tell
         return peer, ""
     if not proxies.include(near):
         # A private peer that forwards for others is a proxy nobody configured: everybody would share its address.
-        if (forwarded or rfc7239) and any(near in network for network in _INSIDE):
+        if (forwarded or rfc7239 or others) and is_inside(near):
             return str(near), ""
         return str(near), _network(near)
     entries = _entries_of_rfc7239(rfc7239) if proxies.header == "forwarded" else _entries(forwarded)
     if not entries:  # everybody behind a proxy that does not tell would share its address
         return str(near), ""
     for entry in reversed(entries):
-        address = _parsed(entry)
+        address = parsed(entry)
         if address is None:
             return str(near), ""
         near = address
@@ -165,8 +185,8 @@ def _entries_of_rfc7239(raw: bytes) -> list[str] | None:
     return entries
 
 
-def _parsed(entry: str) -> Address | None:
-    """Read one entry, `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`; anything else is None."""
+def parsed(entry: str) -> Address | None:
+    """Read one address, `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]:80`; anything else is None."""
     if len(entry) > 64:
         return None
     if match := _IN_BRACKETS.match(entry) or _V4_PORT.match(entry):

@@ -33,6 +33,7 @@ from dragoman.http.dialect import Dialect, Mount
 from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPath, TooManyRequests, Unexpected
 from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
+from dragoman.http.proxy_watch import ProxyWatch, Suspicion
 from dragoman.http.rates import Counted, Counts, Own, who
 from dragoman.http.routing import Room, Route, Table, tables
 from dragoman.http.socket import OpenSockets, Socket, SocketLimits
@@ -92,6 +93,8 @@ class House:
     proxies: Proxies = field(default_factory=Proxies)
     limits: Limits = field(default_factory=Limits)
     sockets: SocketLimits = field(default_factory=SocketLimits)
+    suspect: Callable[[Suspicion], None] = lambda suspicion: None
+    """Told what does not fit the configured proxies."""
     rates: Counts = field(default_factory=Own)
     """Where calls are counted that have a rate."""
     lifespan: Callable[[], AbstractAsyncContextManager[None]] | None = None
@@ -135,6 +138,8 @@ class Gateway:
         self._access_log = house.access_log
         self._monotonic = house.clock.monotonic
         self._proxies = house.proxies
+        self._watch = ProxyWatch(house.proxies, house.suspect, house.clock.monotonic)
+        self.metrics.watch(self._watch.readings)
         self._tables = tables(self.mounts, pages or _bare_pages(), self.always, self.metrics)
         self._table = self._tables.pop("")
         # Request ids must differ, not be secret: a prefix of this process and a count.
@@ -182,6 +187,8 @@ class Gateway:
         (room.unrouted if route is None else route.tally).count(answer.status, seconds)
         if self._access_log is not None:
             _write(self._access_log, call, answer.status, seconds)
+        if self._watch.is_due(self._count):
+            self._watch.see(scope, call.client, call.caller.account.id if call.caller is not None else None)
 
     def _call(self, scope: Scope, room: Room) -> Call:
         self._count += 1
@@ -335,6 +342,7 @@ class Gateway:
         room = (self._table_of(scope) if self._tables else self._table).owner(scope["path"])
         call, place, name = self._call(scope, room), room.socket(scope["path"]), room.dialect.name
         network = call.client.network
+        self._watch.see(scope, call.client, None)
         try:
             if place is None:
                 raise NoSuchPath

@@ -77,6 +77,11 @@ def _of_network(settings: Settings) -> list[Finding]:
             Finding("note", "server.workers", "several processes share one SQLite file and wait for its lock",
                     "one worker is right on SQLite; use PostgreSQL for more")
         )  # fmt: skip
+    if server.workers > 1 and not server.rates_url and settings.dialects.rocketchat.rate_limit:
+        found.append(
+            Finding("note", "server.rates_url", f"each of {server.workers} workers counts request rates for itself: a"
+                    f" client may call up to {server.workers} times as often", "name a Valkey that they share")
+        )  # fmt: skip
     return found
 
 
@@ -95,6 +100,18 @@ def _of_dialects(settings: Settings) -> list[Finding]:
         found.append(
             Finding("note", "limits.exempt_networks", f"whoever is in {listed} may guess at many accounts without being"
                     " blocked", "name as few and as small networks as can be")
+        )  # fmt: skip
+    told = [name for name in ("registration", "sign_up") if getattr(settings.accounts, name) in ("public", "secret")]
+    if told and not settings.accounts.conceal:
+        found.append(
+            Finding("note", "accounts.conceal", "whoever registers is told that an address or name is taken"
+                    f" (accounts.{' and accounts.'.join(told)}; ten answers an hour and network)",
+                    "set accounts.conceal = true, or private there; both need mail")
+        )  # fmt: skip
+    if settings.accounts.registration in ("public", "private"):
+        found.append(
+            Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
+                    " other", "set it to secret, or accounts.approval = true")
         )  # fmt: skip
     for mount in app.mounts(settings):
         if not mount.live:

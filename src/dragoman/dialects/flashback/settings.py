@@ -76,7 +76,7 @@ async def replace_user_settings(call: Call, body: Replace) -> wire.Done:
     examples={"some": {"theme": "light", "notifications": {"email": False}}},
 )
 async def merge_user_settings(call: Call, body: Settings) -> wire.Done:
-    """Change some settings of one's own account: objects are merged into objects, all else is replaced."""
+    """Change some settings of one's own account. Objects are merged into objects, all else is replaced."""
     await call.core.preferences.merge(call.signed_in, _user(call), body, call.client)
     return wire.Done(message="Settings updated")
 
@@ -127,7 +127,10 @@ async def replace_organization_settings(call: Call, body: Replace) -> wire.Done:
     examples={"some": {"theme": "light", "notifications": {"email": False}}},
 )
 async def merge_organization_settings(call: Call, body: Settings) -> wire.Done:
-    """Change some settings of one's own organization: objects are merged into objects, all else is replaced. From role 254 on."""
+    """Change some settings of one's own organization. Objects are merged into objects, all else is replaced.
+
+    From role 254 on.
+    """
     await call.core.preferences.merge(call.signed_in, _organization(call), body, call.client)
     return wire.Done(message="Settings updated")
 

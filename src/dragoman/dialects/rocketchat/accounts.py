@@ -104,14 +104,20 @@ async def _create(call: Call, body: wire_accounts.NewUser) -> Person:
 @operation(
     "GET",
     "/api/v1/users.info",
-    query=wire_accounts.Who,
+    query=wire_accounts.Asked,
     answers={200: wire_accounts.OneUser},
     access="any",
     tag="users",
 )
-async def users_info(call: Call, query: wire_accounts.Who) -> wire_accounts.OneUser | Answer:
-    """Tell about somebody: all of it of oneself and with `view-full-other-user-info`, else name and username."""
-    account = await _meant(call, query)
+async def users_info(call: Call, query: wire_accounts.Asked) -> wire_accounts.OneUser | Answer:
+    """Tell about somebody: all of it of oneself and with `view-full-other-user-info`, else name and username.
+
+    Only with that permission is somebody found by an address.
+    """
+    account = await meant(call, query)
+    if account is None and query.email is not UNSET:
+        await permissions.needs(call, "view-full-other-user-info")
+        account = await call.core.accounts.by_email(query.email)
     if account is None:
         return _NO_QUERY
     person = await call.core.administration.seen(call.signed_in, account)
@@ -222,7 +228,7 @@ async def users_delete(call: Call, body: wire_accounts.Doomed) -> wire_accounts.
     An operator can bring it back for 30 days, in which its username and address stay taken.
     """
     await permissions.needs(call, "delete-user")
-    account = await _meant(call, body)
+    account = await meant(call, body)
     if account is None:
         return _WHO
     await call.core.administration.delete(call.signed_in, account, call.client)
@@ -324,12 +330,12 @@ async def users_get_avatar_suggestion(_: Call) -> wire_accounts.Suggestions:
 @operation(
     "POST",
     "/api/v1/users.logout",
-    body=wire_accounts.Who,
+    body=wire_accounts.SignOut,
     answers={200: wire_accounts.Ended},
     tag="sessions",
     examples={"oneself": {}, "another": {"userId": "aobEdbYhXfu5hkeqG"}},
 )
-async def users_logout(call: Call, body: wire_accounts.Who) -> wire_accounts.Ended | Answer:
+async def users_logout(call: Call, body: wire_accounts.SignOut) -> wire_accounts.Ended | Answer:
     """End every session and key of an account in all dialects: one's own, or with `logout-other-user` another's.
 
     Another's takes a fresh proof, and somebody whom the caller manages.
@@ -369,7 +375,7 @@ async def users_remove_other_tokens(call: Call) -> Done:
 )
 async def users_get_presence(call: Call, query: wire_accounts.Who) -> wire_accounts.Presence:
     """Tell whether somebody is there, oneself where nobody is named: always `offline`, since no presence is kept."""
-    account = await _meant(call, query)
+    account = await meant(call, query)
     if account is not None:
         await call.core.administration.seen(call.signed_in, account)
     return wire_accounts.Presence("offline", True)
@@ -399,7 +405,7 @@ async def users_presence(call: Call, query: wire_accounts.Several) -> wire_accou
 # ---------------------------------------------------------------- shared
 
 
-async def _meant(call: Call, who: wire_accounts.Who) -> Account | None:
+async def meant(call: Call, who: wire_accounts.Who) -> Account | None:
     """Return the account that is named, None where nobody is. Raises NotFound."""
     if who.user_id is not UNSET:
         return await call.core.accounts.by_alias(ALIAS, who.user_id)

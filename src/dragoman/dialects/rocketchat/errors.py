@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
@@ -40,18 +40,23 @@ def code_wanted(pending: Pending) -> Answer:
 _METHODS: Mapping[str, Literal["totp", "email"]] = {"totp": "totp", "email": "email", "recovery": "totp"}
 
 
+def methods(offers: Iterable[str]) -> tuple[str, ...]:
+    """Return by which methods of this wire the factors can be tried, best first."""
+    return tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
+
+
 def second_factor(offers: tuple[str, ...], person: Person | None = None, mailed: Mailed | None = None) -> Why:
     """Tell which method is asked for and, of a code by mail, whether one was sent now or is out still."""
-    methods = tuple(dict.fromkeys(_METHODS[offer] for offer in offers))
-    if not methods or methods[0] == "totp" or person is None:
-        return Why(method="totp", code_generated=False, available_methods=methods)
+    named = methods(offers)
+    if not named or named[0] == "totp" or person is None:
+        return Why(method="totp", code_generated=False, available_methods=named)
     sent, ends_at = (False, None) if mailed is None else (mailed.sent, mailed.ends_at)
     return Why(
         method="email",
         code_generated=sent,
         code_expires=UNSET if sent or ends_at is None else time_of(ends_at),
         email_or_username=person.username,
-        available_methods=methods,
+        available_methods=named,
     )
 
 
@@ -111,12 +116,27 @@ def _later(refusal: refusals.Waiting, _: Call) -> Answer:
     return Answer(dressed.status, dressed.body, (("retry-after", seconds),))
 
 
-def _taken(refusal: refusals.IdentifierTaken, _: Call) -> Answer:
+def _registers(call: Call) -> bool:
+    """Tell whether somebody registers: over REST, or over DDP, where no other method takes a name."""
+    return call.operation is None or call.operation.path == "/api/v1/users.register"
+
+
+def _taken(refusal: refusals.IdentifierTaken, call: Call) -> Answer:
+    if _registers(call):
+        if refusal.kind == "email":
+            return failure(400, "Email already exists.", "403")
+        return failure(400, "Username is already in use")
     return failure(400, f"This {refusal.kind} is already in use :(", "error-field-unavailable")
 
 
-def _unusable(refusal: refusals.BadIdentifier, _: Call) -> Answer:
+def _unusable(refusal: refusals.BadIdentifier, call: Call) -> Answer:
+    if _registers(call) and refusal.kind == "username":
+        return failure(400, "The username provided is not valid")
     return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
+
+
+def _unusable_picture(refusal: refusals.BadPicture, _: Call) -> Answer:
+    return failure(400, f"Invalid image: {refusal.why}", "error-invalid-image")
 
 
 def _setting_refused(refusal: refusals.SettingRefused, _: Call) -> Answer:
@@ -168,11 +188,16 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.PasswordNeeded: failure(400, "A password is required", "error-password-required"),
     refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
     refusals.NotOffered: _not_offered,
+    refusals.RegistrationClosed: failure(400, "User registration is disabled", "error-user-registration-disabled"),
+    refusals.RegistrationSecret: failure(
+        400, "User registration is only allowed via Secret URL", "error-user-registration-secret"
+    ),
     refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
     refusals.SettingRefused: _setting_refused,
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.BadPicture: _unusable_picture,
     refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
     refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
     refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),

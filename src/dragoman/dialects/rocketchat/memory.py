@@ -12,6 +12,8 @@ class Memory:
     def __init__(self) -> None:
         self.methods = Windows()
         """Calls of methods (contract section 13.6)."""
+        self.asked = Windows()
+        """Calls that were told to bring a proof, by session (contract section 7.4)."""
         self.exempt: frozenset[str] = frozenset()
         """Roles that are held to no rate."""
         self.exempt_until = 0.0

@@ -12,9 +12,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import refusals
-from dragoman.dialects.rocketchat import errors
+from dragoman.dialects.rocketchat import errors, memory
 from dragoman.dialects.rocketchat.wire import Why
 from dragoman.http import Answer, Call
+from dragoman.http.faults import TooManyRequests
+from dragoman.http.rates import Rate
 from dragoman.model import Caller, Password, Person
 
 CODE_HEADER, METHOD_HEADER = "x-2fa-code", "x-2fa-method"
@@ -23,6 +25,8 @@ Method = Literal["totp", "email", "password"]
 _FACTORS: Mapping[Method, tuple[str, ...]] = {"totp": ("totp", "recovery"), "email": ("email", "recovery")}
 """What a code may be of, by the method that a client names: a recovery code is typed where every other is."""
 _NAMED: Mapping[str, Method] = {"totp": "totp", "email": "email"}
+_ASKED = Rate(10, 60.0)
+"""How often a session is told to bring a proof: for callers whom no other rate holds."""
 _LONGEST = 64
 """Characters of the longest code: the hex SHA-256 of a password."""
 
@@ -52,11 +56,17 @@ async def prove(call: Call) -> Answer | None:
 async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | Answer:
     """Return the caller as the proof makes it, or the answer that asks for a proof, for another, or for none any more.
 
-    Repeating without end comes to an end: five misses end the session, and what is closed by a budget is answered by a
-    code that no client repeats (contract section 7.4).
+    Repeating without end comes to an end: five misses end the session, and what is closed by a budget, or is asked for
+    once more and once more, is answered by what no client repeats (contract section 7.4).
     """
     if given is None:
-        return await _asked_for(call, caller)
+        now = call.core.clock.now()
+        counted = memory.of(call).asked.count(now, caller.session.id, _ASKED)
+        return (
+            await _asked_for(call, caller)
+            if counted.fits
+            else errors.fault(TooManyRequests(counted.ends_at - now), call)
+        )
     person = await call.core.accounts.person(caller.account)
     method = _method(given.method, person)
     try:
@@ -67,9 +77,7 @@ async def proof_of(call: Call, caller: Caller, given: Given | None) -> Caller | 
     except (refusals.AccountLocked, refusals.NetworkBlocked, refusals.TooManyCodes, refusals.CodeVoid):
         return errors.in_call("totp-max-attempts", _why(method, person))
     except refusals.WrongCode as no:
-        return errors.in_call(
-            "totp-invalid", replace(errors.second_factor(no.offers, person, no.mailed), method=method)
-        )
+        return errors.in_call("totp-invalid", _why(method, person, no))
     except refusals.WrongPassword:
         return errors.in_call("totp-invalid", _why(method, person))
 
@@ -91,6 +99,13 @@ def _method(named: str, person: Person) -> Method:
     return "totp" if "totp" in person.factors or "email" not in person.factors else "email"
 
 
-def _why(method: Method, person: Person) -> Why:
-    held = tuple(each for each in ("totp", "email") if each in person.factors)
-    return replace(errors.second_factor(held or ("totp",), person), method=method, available_methods=held)
+def _why(method: Method, person: Person, no: refusals.WrongCode | None = None) -> Why:
+    """Return the details of a code that is not taken: of the method that was tried, with those there are."""
+    held: tuple[str, ...] = tuple(each for each in ("totp", "email") if each in person.factors)
+    if no is not None:
+        held = errors.methods(no.offers)
+    if method == "email":
+        told = errors.second_factor(("email",), person, None if no is None else no.mailed)
+    else:
+        told = Why(method=method, code_generated=False)
+    return replace(told, available_methods=held)

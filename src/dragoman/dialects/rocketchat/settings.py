@@ -8,14 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from dragoman.core.documents import Edited
 from dragoman.core.refusals import SettingRefused
+from dragoman.dialects.rocketchat import choosing
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.public import site_of
 from dragoman.dialects.rocketchat.wire import PublicSettings, Setting, SettingsQuery
-from dragoman.http import Call
+from dragoman.http import Answer, Call
 from dragoman.model import Id
 
 Shown = bool | int | float | str
@@ -56,7 +57,8 @@ def _of_millis(millis: Any) -> Any:
     return millis / 1000 if type(millis) in (int, float) and abs(millis) < 1e12 else millis
 
 
-_FORMS = {"disabled": "Disabled", "public": "Public"}
+_FORMS = {"disabled": "Disabled", "secret": "Secret URL", "private": "Public", "public": "Public"}
+"""What this wire calls the words; to its clients, whether an address is told to be taken makes no difference."""
 _WORDS = {form: word for word, form in _FORMS.items()}
 
 
@@ -79,17 +81,23 @@ MAPPED: Mapping[str, Mapped] = {
     f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
     f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
     f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
+    "Accounts_RegistrationForm": Mapped(
+        "accounts.registration", "Disabled, Secret URL or Public", _FORMS.__getitem__, _word
+    ),
+    "Accounts_ManuallyApproveNewUsers": Mapped("accounts.approval", _SWITCH),
+    "Accounts_EmailVerification": Mapped("dialects.rocketchat.require_verified", _SWITCH),
     f"{_RATE}": Mapped("dialects.rocketchat.rate_limit", _SWITCH),
     f"{_RATE}_Limit_Calls_Default": Mapped("dialects.rocketchat.rate_limit_calls", _ONE_OR_MORE),
     f"{_RATE}_Limit_Time_Default": Mapped(
         "dialects.rocketchat.rate_limit_seconds", "a number of milliseconds from 1000", _millis, _of_millis
     ),
     "Rate_Limiter_Limit_RegisterUser": Mapped("dialects.rocketchat.rate_limit_register", _ONE_OR_MORE),
-    "Accounts_RegistrationForm": Mapped("accounts.registration", "Disabled or Public", _FORMS.__getitem__, _word),
     "Accounts_PasswordReset": Mapped("accounts.password_reset", _SWITCH, mailed=True),
 }
 """Settings that administrators read and change at run time (contract sections 7.1, 8 and 10)."""
 
+_SECRET = "Accounts_RegistrationForm_SecretURL"  # noqa: S105  the name of a setting
+"""Shown to nobody: `accounts.registration_secret` stands in the configuration file alone."""
 _EXEMPT = f"{_BLOCK}Ip_Whitelist"
 UNDER_TEST: Mapping[str, Mapped] = {
     f"{_BLOCK}Enabled": Mapped("test.block", _SWITCH),
@@ -103,13 +111,17 @@ _DOCUMENT = "rocketchat.settings"
 
 _FIXED: Mapping[str, Shown] = {
     "API_Gitlab_URL": "",
+    "Accounts_AllowDeleteOwnAccount": True,
+    "Accounts_AllowEmailChange": True,
+    "Accounts_AllowPasswordChange": True,
+    "Accounts_AllowRealNameChange": True,
+    "Accounts_AllowUsernameChange": True,
     "Accounts_EmailOrUsernamePlaceholder": "",
-    "Accounts_EmailVerification": False,
     "Accounts_Iframe_api_method": "POST",
     "Accounts_Iframe_api_url": "",
-    "Accounts_ManuallyApproveNewUsers": False,
     "Accounts_PasswordPlaceholder": "",
     "Accounts_RegistrationForm_LinkReplacementText": "",
+    _SECRET: "",
     "Accounts_ShowFormLogin": True,
     f"{_FACTOR}By_Email_Auto_Opt_In": False,
     f"{_FACTOR}By_TOTP_Enabled": True,
@@ -127,19 +139,19 @@ _FIXED: Mapping[str, Shown] = {
     "Site_Name": "Dragoman",
 }
 """What cannot be changed here, as it is."""
-_PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_")
+_PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_", _SECRET)
 """How the names begin of what nobody but administrators is told."""
 
 
-async def public(call: Call, query: SettingsQuery) -> PublicSettings:
+async def public(call: Call, query: SettingsQuery) -> PublicSettings | Answer:
     """Return a page of what a sign-in screen reads (contract section 6.2), by name."""
     values = await _every(call, await call.core.settings.in_force())
-    return _page({name: value for name, value in values.items() if not name.startswith(_PRIVATE)}, query)
+    return choosing.page({name: value for name, value in values.items() if not name.startswith(_PRIVATE)}, query)
 
 
-async def every(call: Call, query: SettingsQuery) -> PublicSettings:
+async def every(call: Call, query: SettingsQuery) -> PublicSettings | Answer:
     """Return a page of all settings that there are, by name. Raises NotAllowed: for administrators."""
-    return _page(await _every(call, await call.core.settings.shown_to(call.signed_in)), query)
+    return choosing.page(await _every(call, await call.core.settings.shown_to(call.signed_in)), query)
 
 
 async def one(call: Call, name: str) -> Setting:
@@ -166,7 +178,11 @@ async def change(call: Call, name: str, value: Any) -> None:
             raise SettingRefused(name, "it is not changed here")
         return
     try:
-        await settings.set(mapped.core, mapped.take(value), call.signed_in, client=call.client)
+        floor = settings.floor(mapped.core)
+        said = mapped.show(floor)
+        # Where two words of the file are one here, that of the file is meant, if it can be.
+        wanted = floor if (type(value), value) == (type(said), said) else mapped.take(value)
+        await settings.set(mapped.core, wanted, call.signed_in, client=call.client)
     except SettingRefused:
         loosest = _text(mapped.show(settings.floor(mapped.core)))
         bound = "" if test else f", no looser than {loosest}, which the configuration file says"
@@ -210,13 +226,6 @@ async def _every(call: Call, in_force: Mapping[str, Any]) -> Mapping[str, Shown]
     }  # fmt: skip
     held = await call.core.documents.find(_DOCUMENT) if config.test else None
     return {**_FIXED, **here, **_kept(None if held is None else held.body), **mapped}
-
-
-def _page(values: Mapping[str, Shown], query: SettingsQuery) -> PublicSettings:
-    wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
-    found = [Setting(name, values[name]) for name in sorted(wanted)]
-    page = tuple(found[query.offset :][: query.count or None])
-    return PublicSettings(page, len(page), query.offset, len(found), True)
 
 
 def _text(value: Shown) -> str:

@@ -26,11 +26,24 @@ class Who(Struct, rename="camel"):
     """Another name of `username`."""
 
 
+class Asked(Who, rename="camel"):
+    """About whom something is asked."""
+
+    email: Text | UnsetType = UNSET
+
+
 class Doomed(Who, rename="camel"):
     """Whom to delete."""
 
     confirm_relinquish: bool = False
     """That rooms without another owner may go: there are none here."""
+
+
+class SignOut(Struct, rename="camel"):
+    """Whose sessions are to end."""
+
+    user_id: Text | UnsetType = UNSET
+    """Oneself where nobody is named."""
 
 
 class Several(Struct):
@@ -118,34 +131,28 @@ class Goodbye(Struct, rename="camel"):
 # ---------------------------------------------------------------- what goes out
 
 
-class Brief(Struct, frozen=True, kw_only=True):
-    """What everybody sees of somebody."""
+class User(Struct, frozen=True, rename="camel", kw_only=True):
+    """An account. What is not for everybody is left out for those who may not see it."""
 
     id: str = msgspec.field(name="_id")
     name: str
     username: str
-    status: Literal["offline"]
-
-
-class User(Brief, frozen=True, rename="camel", kw_only=True):
-    """What an account is to whoever may see all of it."""
-
-    id: str = msgspec.field(name="_id")
-    type: Literal["user", "bot"]
-    active: bool
-    roles: tuple[str, ...]
+    status: Literal["offline"] = "offline"
+    type: Literal["user", "bot"] | UnsetType = UNSET
+    active: bool | UnsetType = UNSET
+    roles: tuple[str, ...] | UnsetType = UNSET
     emails: tuple[Email, ...] | UnsetType = UNSET
     require_password_change: bool | UnsetType = UNSET
-    settings: Nothing
-    created_at: str
+    settings: Nothing | UnsetType = UNSET
+    created_at: str | UnsetType = UNSET
     last_login: str | UnsetType = UNSET
-    updated_at: str = msgspec.field(name="_updatedAt")
+    updated_at: str | UnsetType = msgspec.field(name="_updatedAt", default=UNSET)
 
 
 class OneUser(Struct, frozen=True):
     """One account."""
 
-    user: User | Brief
+    user: User
     success: bool
 
 
@@ -195,7 +202,7 @@ class Presence(Struct, frozen=True):
 class Presences(Struct, frozen=True):
     """Who is there of those who were asked for."""
 
-    users: tuple[Brief, ...]
+    users: tuple[User, ...]
     full: bool
     success: bool
 
@@ -214,9 +221,9 @@ class Available(Struct, frozen=True):
     success: bool
 
 
-def brief(person: Person) -> Brief:
+def brief(person: Person) -> User:
     """Return what everybody sees of somebody."""
-    return Brief(id=person.aliases[ALIAS], name=person.name, username=person.username, status="offline")
+    return User(id=person.aliases[ALIAS], name=person.name, username=person.username)
 
 
 def user(person: Person) -> User:
@@ -224,7 +231,7 @@ def user(person: Person) -> User:
     account = person.account
     emails = tuple(Email(each.shown, each.state == "verified") for each in person.emails)
     return User(
-        id=person.aliases[ALIAS], name=person.name, username=person.username, status="offline",
+        id=person.aliases[ALIAS], name=person.name, username=person.username,
         type="bot" if account.kind == "bot" else "user", active=account.status == "active", roles=roles_of(person),
         emails=emails or UNSET, require_password_change=True if person.initial_password else UNSET, settings=NOTHING,
         created_at=time_of(account.created_at),
