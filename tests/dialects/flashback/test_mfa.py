@@ -109,8 +109,9 @@ async def test_letting_go_of_an_app(house: House) -> None:
 
 
 WRITES = [
-    ("setup", {"mfaType": "GOOGLE_AUTH"}), ("setup", {"mfaType": "MAGIC_LINK"}), ("disable", {"mfaType": "GOOGLE_AUTH"}),
-    ("primary", {"mfaType": "GOOGLE_AUTH"}), ("reset", {}), ("organization/enforce", {"enforced": True}),
+    ("setup", {"mfaType": "GOOGLE_AUTH"}), ("setup", {"mfaType": "MAGIC_LINK"}),
+    ("disable", {"mfaType": "GOOGLE_AUTH"}), ("primary", {"mfaType": "GOOGLE_AUTH"}), ("reset", {}),
+    ("organization/enforce", {"enforced": True}),
 ]  # fmt: skip
 
 
