@@ -26,7 +26,7 @@ def of_configuration(settings: Settings) -> list[Finding]:
         for name in unknown_variables(os.environ)
     ]
     return [
-        *found, *_of_network(settings), *_of_dialects(settings), *_of_hashing(settings), *_of_accounts(settings),
+        *found, *_of_network(settings), *_of_dialects(settings), *_of_limits(settings), *_of_hashing(settings), *_of_accounts(settings),
         *_of_postgres(settings),
     ]  # fmt: skip
 
@@ -85,8 +85,8 @@ def _of_network(settings: Settings) -> list[Finding]:
     return found
 
 
-def _of_dialects(settings: Settings) -> list[Finding]:
-    from dragoman import app, test_mode
+def _of_limits(settings: Settings) -> list[Finding]:
+    from dragoman import test_mode
 
     found = []
     if test_mode.is_on(settings):
@@ -113,6 +113,13 @@ def _of_dialects(settings: Settings) -> list[Finding]:
             Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
                     " other", "set it to secret, or accounts.approval = true")
         )  # fmt: skip
+    return found
+
+
+def _of_dialects(settings: Settings) -> list[Finding]:
+    from dragoman import app
+
+    found = []
     for mount in app.mounts(settings):
         if not mount.live:
             continue
