@@ -26,7 +26,8 @@ def of_configuration(settings: Settings) -> list[Finding]:
         for name in unknown_variables(os.environ)
     ]
     return [
-        *found, *_of_network(settings), *_of_dialects(settings), *_of_limits(settings), *_of_hashing(settings), *_of_accounts(settings),
+        *found, *_of_network(settings), *_of_dialects(settings), *_of_limits(settings),
+        *_of_hashing(settings), *_of_accounts(settings),
         *_of_postgres(settings),
     ]  # fmt: skip
 
