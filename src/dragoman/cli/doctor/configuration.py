@@ -26,8 +26,8 @@ def of_configuration(settings: Settings) -> list[Finding]:
         for name in unknown_variables(os.environ)
     ]
     return [
-        *found, *_of_network(settings), *_of_registration(settings), *_of_dialects(settings), *_of_hashing(settings),
-        *_of_accounts(settings), *_of_postgres(settings),
+        *found, *_of_network(settings), *_of_registration(settings), *_of_dialects(settings), *_of_limits(settings),
+        *_of_hashing(settings), *_of_accounts(settings), *_of_postgres(settings),
     ]  # fmt: skip
 
 
@@ -103,8 +103,8 @@ def _of_registration(settings: Settings) -> list[Finding]:
     return found
 
 
-def _of_dialects(settings: Settings) -> list[Finding]:
-    from dragoman import app, test_mode
+def _of_limits(settings: Settings) -> list[Finding]:
+    from dragoman import test_mode
 
     found = []
     if test_mode.is_on(settings):
@@ -119,6 +119,13 @@ def _of_dialects(settings: Settings) -> list[Finding]:
             Finding("note", "limits.exempt_networks", f"whoever is in {listed} may guess at many accounts without being"
                     " blocked", "name as few and as small networks as can be")
         )  # fmt: skip
+    return found
+
+
+def _of_dialects(settings: Settings) -> list[Finding]:
+    from dragoman import app
+
+    found = []
     for mount in app.mounts(settings):
         if not mount.live:
             continue
