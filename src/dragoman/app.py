@@ -8,7 +8,9 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -23,7 +25,7 @@ from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
-from dragoman.core.policy import Mailing, Policy
+from dragoman.core.policy import Mailing, PasskeyPlace, Policy
 from dragoman.core.ports import (
     Clock,
     Directory,
@@ -91,7 +93,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
             expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
-            settings_depth=of.flashback.settings_depth,
+            settings_depth=of.flashback.settings_depth, plan=_plan(settings),
         ))),
     )  # fmt: skip
     return tuple(
@@ -100,6 +102,11 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         )
         for place, dialect in listed
     )  # fmt: skip
+
+
+def _plan(settings: Settings) -> flashback.Plan | None:
+    given = settings.dialects.flashback.plan
+    return flashback.Plan(given.id, given.name, given.description, given.capabilities) if given.name else None
 
 
 def open_doors(placed: Iterable[Mount]) -> list[Door]:
@@ -152,6 +159,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        registrations=Budget((Window(limits.registrations_hour, HOUR), Window(3 * limits.registrations_hour, DAY))),
         exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
@@ -163,8 +171,15 @@ def policy(settings: Settings) -> Policy:
         password_reset=given.password_reset,
         email_codes=given.email_codes,
         code_life=_seconds(given.code_minutes) * 1000,
+        totp_steps=given.totp_steps,
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
+        passkeys=passkeys(settings),
+        enrol_within=round(given.enrol_days * DAY * 1000),
+        sign_up=given.sign_up,
+        registration_secret=sha256(given.registration_secret.encode()).digest() if given.registration_secret else b"",
+        approval=given.approval,
+        wants_verified=frozenset({"rocketchat"} if settings.dialects.rocketchat.require_verified else ()),
     )
 
 
@@ -177,13 +192,25 @@ def mailing(settings: Settings) -> Mailing:
     server, mail, links = settings.server, settings.mail, {}
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for purpose in ("reset", "verify", "invite"):
-            if template := getattr(section, f"link_{purpose}"):
+        for purpose in ("reset", "verify", "invite", "activate"):
+            if template := getattr(section, f"link_{purpose}", ""):
                 links[f"{name}.{purpose}"] = template
     scheme = "https" if server.tls_cert else "http"
     host = f"[{server.host}]" if ":" in server.host else server.host
     base = server.public_url or f"{scheme}://{host}:{server.port}"
     return Mailing(mail.transport != "off", mail.language, frozenset(mail.notices_off), base, links)
+
+
+def passkeys(settings: Settings) -> PasskeyPlace | None:
+    """Return where passkeys are made; None for an address, since browsers make them for names only."""
+    base, given = mailing(settings).base, settings.passkeys
+    name = given.name or urlsplit(base).hostname or ""
+    if not name or name.replace(".", "").isdigit() or ":" in name:
+        return None
+    dialects = [getattr(settings.dialects, dialect) for dialect in settings.dialects.__struct_fields__]
+    listed = given.origins or (base, *(origin for dialect in dialects for origin in dialect.origins if origin != "*"))
+    under = [each for each in listed if f".{urlsplit(each).hostname}".endswith(f".{name}")]
+    return PasskeyPlace(name, tuple(dict.fromkeys(under)))
 
 
 def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules]:

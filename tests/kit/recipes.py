@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import httpx2
@@ -24,12 +24,15 @@ from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
+from dragoman.storage.engine import Tx
 from dragoman.web import pages
+from kit import provided as kit_provided
+from kit.authenticator import Authenticator
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
-Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "nothing"]
+Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "provider", "nothing"]
 """What decides: a password, a code of a paused sign-in, a refresh token, a live session, the password within a live
-session, the same beside what the call is about, a mailed link, nothing at all."""
+session, the same beside what the call is about, a mailed link, an outside provider's word, nothing at all."""
 
 
 @dataclass
@@ -202,7 +205,7 @@ def _policy_of_reset() -> Recipe:
 
 
 def _ldap(act: str, **body: str) -> Recipe:
-    """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
+    """Try the directory out, where there is none."""
 
     async def send(guest: Guest) -> httpx2.Response:
         return await guest.call("POST", f"/api/v1/ldap.{act}", headers=_rc(guest), json=body)
@@ -210,7 +213,7 @@ def _ldap(act: str, **body: str) -> Recipe:
     return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
 
 
-LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"))
 AVATARS = (
     Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
     _chat("GET", "/api/v1/users.getAvatar"),
@@ -256,6 +259,11 @@ def _setting(method: str, name: str = "", **more: Any) -> Recipe:
         return await guest.call(method, template.format(setting_id=name), headers=_rc(guest), **more)
 
     return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
+
+
+async def _register(guest: Guest) -> httpx2.Response:
+    body = {"username": f"new-{guest.username}", "email": f"rc-{guest.email}", "pass": NEW_PASSWORD, "name": "New"}
+    return await guest.call("POST", "/api/v1/users.register", json=body)
 
 
 def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
@@ -371,10 +379,17 @@ ROCKETCHAT = (
     _asks("rocketchat", "/api/v1/users.forgotPassword"),
     _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
     _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
+    Recipe("rocketchat", "POST", "/api/v1/users.register", "", "nothing", _register),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    *AVATARS,
+    *LDAP,
+    _proved("/api/v1/ldap.syncNow", ends_in=400, administrator=True),
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _chat("POST", "/api/v1/users.2fa.enableEmail"),
     _proved("/api/v1/users.2fa.disableEmail"),
     _proved("/api/v1/users.resetTOTP", administrator=True),
@@ -387,11 +402,6 @@ ROCKETCHAT = (
     _challenge("verifyChallenge", "code", makes=1),
     _challenge("sendEmailCode", "nothing", ends_in=400),
     Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
-    *AVATARS,
-    *LDAP,
-    _chat("GET", "/api/v1/service.configurations", "nothing"),
-    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
-    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
@@ -543,6 +553,49 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+ABOUT = {
+    "password": NEW_PASSWORD, "firstName": "New", "lastName": "Example", "companyName": "Example", "isBusiness": False,
+}  # fmt: skip
+
+
+async def _fb_quota(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/quota", headers=bearer(guest.held.get("fb", "x")))
+
+
+async def _fb_register(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/register", json={"email": f"new-{guest.email}", **ABOUT})
+
+
+async def _link_to_register(guest: Guest) -> tuple[str, str, str]:
+    """Make a link in the name of whoever set the house up; return address, id and token."""
+    house, address = guest.house, f"linked-{guest.email}"
+    root = await house.core.accounts.named("root")
+    tickets_of = house.core.recovery._t.tickets
+    draft = tickets_of.draft("activate", root.id, about=address)
+
+    async def fn(tx: Tx) -> None:
+        await tickets_of.put(tx, draft)
+
+    await house.db.transaction(fn)
+    return address, str(uuid.UUID(bytes=draft.ticket.id)), draft.token
+
+
+async def _fb_activate(guest: Guest) -> httpx2.Response:
+    address, id, token = await _link_to_register(guest)
+    body = {"uid": id, "token": token, "registrationInfo": {"email": address, **ABOUT}}
+    return await guest.call("POST", "/user/activate", json=body)
+
+
+async def _fb_link(guest: Guest) -> httpx2.Response:
+    _, id, token = await _link_to_register(guest)
+    return await guest.call("GET", f"/links/{id}?token={token}")
+
+
+async def _fb_make_link(guest: Guest) -> httpx2.Response:
+    named = bearer(guest.held.get("fb", "x"))
+    return await guest.call("POST", "/links", headers=named, json={"email": f"linked-{guest.email}"})
+
+
 def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
     """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
 
@@ -594,8 +647,102 @@ ORGANIZATION = (
     ),
 )  # fmt: skip
 
+
+def _fb_provider(provider: str, path: str, field: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        await kit_provided.link(guest.house, guest.person, provider)
+        given = {"token": kit_provided.token, "code": kit_provided.code}[field](guest.house, guest.person)
+        return await guest.call("POST", path, json={field: given}, headers=bearer("the.providers.own"))
+
+    return Recipe("flashback", "POST", path, "", "provider", send, 1)
+
+
+def _fb_provider_refresh(path: str) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, json={"refresh_token": guest.held.get("fb_refresh", "x")})
+
+    return Recipe("flashback", "POST", path, "", "refresh", send)
+
+
+async def _fb_wallet(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/auth/web3", json={"address": "G", "network": "stellar"})
+
+
+PROVIDERS = (
+    _fb_provider("google", "/auth/google", "token"),
+    _fb_provider("google", "/auth/google/exchange", "code"),
+    _fb_provider_refresh("/auth/google/refresh"),
+    _fb_provider("github", "/auth/github", "code"),
+    _fb_provider_refresh("/auth/github/refresh"),
+    _fb_provider("microsoft", "/auth/microsoft", "token"),
+    _fb_provider("microsoft", "/auth/microsoft/exchange", "code"),
+    _fb_provider_refresh("/auth/microsoft/refresh"),
+    Recipe("flashback", "POST", "/auth/web3", "", "nothing", _fb_wallet, ends_in=400),
+)
+
+
+def _mfa(method: str, path: str, form: str = "", *, verified: bool = False, ends_in: int = 0, **body: Any) -> Recipe:
+    """A call about second factors of somebody signed in, who has none."""
+    path = f"/mfa/{path}"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        sent = {"json": body} if method == "POST" else {}
+        return await guest.call(method, path, headers=bearer(guest.held.get("fb", "x")), **sent)
+
+    return Recipe("flashback", method, path, form, "session", send, verified=verified, ends_in=ends_in)
+
+
+async def _fb_set_up(guest: Guest) -> httpx2.Response:
+    """Set an app up, and verify a code of it."""
+    token = bearer(guest.held.get("fb", "x"))
+    begun = await guest.call("POST", "/mfa/setup", headers=token, json={"mfaType": "GOOGLE_AUTH"})
+    secret = begun.json().get("data", {}).get("secret", "JBSWY3DPEHPK3PXP")
+    body = {"mfaType": "GOOGLE_AUTH", "code": Totp(guest.house, secret, ()).code()}
+    return await guest.call("POST", "/mfa/verify-setup", headers=token, json=body)
+
+
+async def _fb_make_passkey(guest: Guest) -> httpx2.Response:
+    token = bearer(guest.held.get("fb", "x"))
+    begun = await guest.call("POST", "/mfa/setup", headers=token, json={"mfaType": "PASSKEY"})
+    options = begun.json().get("data", {}).get("options", {"rp": {"id": "x"}, "challenge": "x"})
+    body = {"credential": Authenticator().create(options)}
+    return await guest.call("POST", "/mfa/passkey/complete-registration", headers=token, json=body)
+
+
+async def _fb_use_link(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/mfa/magic-link/activate", json={"token": await guest.house.magic(guest.person)})
+
+
+async def _fb_reset_factors(guest: Guest) -> httpx2.Response:
+    """Let an owner reset the factors of a member."""
+    member = await guest.house.add(username=f"member-of-{guest.username}-{guest.house.clock.now()}")
+    await guest.house.enrol_totp(member)
+    body = {"resetUserId": str(uuid.UUID(bytes=member.account.id))}
+    return await guest.call("POST", "/mfa/reset", headers=bearer(guest.held.get("fb", "x")), json=body)
+
+
+_ENFORCE = _mfa("POST", "organization/enforce", verified=True, enforced=False)
+MFA = (
+    _mfa("GET", "status"),
+    _mfa("GET", "methods"),
+    _mfa("POST", "setup", "app", verified=True, mfaType="GOOGLE_AUTH"),
+    _mfa("POST", "setup", "passkey", verified=True, mfaType="PASSKEY"),
+    Recipe("flashback", "POST", "/mfa/verify-setup", "", "session", _fb_set_up, verified=True),
+    Recipe("flashback", "POST", "/mfa/passkey/complete-registration", "", "session", _fb_make_passkey, verified=True),
+    _mfa("POST", "passkey/auth-options", ends_in=401),
+    _mfa("POST", "magic-link/send", ends_in=401),
+    Recipe("flashback", "POST", "/mfa/magic-link/activate", "", "nothing", _fb_use_link),
+    _mfa("POST", "enable", verified=True, mfaType="MAGIC_LINK"),
+    _mfa("POST", "disable", verified=True, ends_in=400, mfaType="GOOGLE_AUTH"),
+    _mfa("POST", "primary", verified=True, ends_in=400, mfaType="GOOGLE_AUTH"),
+    Recipe("flashback", "POST", "/mfa/reset", "", "session", _fb_reset_factors, verified=True, administrator=True),
+    replace(_ENFORCE, administrator=True),
+)
+
 FLASHBACK = (
     *ORGANIZATION,
+    *PROVIDERS,
+    *MFA,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),
@@ -619,6 +766,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
     _asks("flashback", "/user/request-reset-password"),
     _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
+    Recipe("flashback", "GET", "/user/quota", "", "session", _fb_quota),
+    Recipe("flashback", "POST", "/user/register", "", "nothing", _fb_register, 1),
+    Recipe("flashback", "POST", "/user/activate", "", "nothing", _fb_activate, 1),
+    Recipe("flashback", "GET", "/links/{link_id}", "", "nothing", _fb_link),
+    Recipe("flashback", "POST", "/links", "", "session", _fb_make_link, administrator=True, verified=True),
 )
 
 
@@ -666,6 +818,10 @@ def _invitation(method: str, **form: Any) -> Recipe:
     return Recipe("web", method, "/invite/{token}", "", "nothing", send)
 
 
+async def _magic_page(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", f"/magic/{await guest.house.magic(guest.person)}")
+
+
 LINKS = (
     _page("/reset-password", "/reset-password"),
     Recipe("web", "POST", "/reset-password", "", "nothing", _ask_for_reset),
@@ -679,6 +835,7 @@ LINKS = (
     _link("POST", "/open/{token}", "open"),
     _invitation("GET"),
     _invitation("POST", data=_BOTH),
+    Recipe("web", "GET", "/magic/{token}", "", "nothing", _magic_page),
 )
 
 WEB = (

@@ -22,9 +22,16 @@ from dragoman.storage.engine import Statement, Tx
 from kit.engines import ENGINES
 from kit.house import PASSWORD, House, open_house_of
 from kit.postgres import Cluster
+from kit.provided import provided
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
+OPEN = {
+    "dialects__flashback__plan__name": "Trial",
+    "accounts__registration": "public",
+    "dialects__flashback__link_activate": "https://app.example.com/a/{id}?t={token}",
+}
+"""What has to be configured for every operation to be offered."""
 WEEK = 7 * 24 * 60 * 60
 
 
@@ -32,7 +39,7 @@ WEEK = 7 * 24 * 60 * 60
 async def house(request: pytest.FixtureRequest, tmp_path: Path, postgres_cluster: Cluster) -> AsyncIterator[House]:
     """A house on either engine that locks soon."""
     limits = {"limits__account_5_minutes": ACCOUNT_LIMIT, "limits__network_5_minutes": NETWORK_LIMIT}
-    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits) as opened:
+    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits, **OPEN, **provided()) as opened:
         yield opened
 
 
@@ -181,11 +188,12 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
 
 _NOT_ACTIVE: dict[Proves, str] = {
     "password": "not active", "code": "no attempt", "refresh": "not active", "session": "no session",
-    "confirm": "no session", "proof": "no session", "ticket": "bad link",
+    "confirm": "no session", "proof": "no session", "ticket": "bad link", "provider": "not active",
 }  # fmt: skip
 REASONS: dict[str, dict[Proves, str]] = {
     "locked account": {"password": "locked", "code": "locked", "confirm": "locked", "proof": "closed"},
-    "blocked network": {"password": "blocked", "code": "blocked", "confirm": "blocked", "proof": "closed"},
+    "blocked network": {"password": "blocked", "code": "blocked", "confirm": "blocked", "proof": "closed",
+                        "provider": "blocked"},
     "suspended": _NOT_ACTIVE,
     "deactivated": _NOT_ACTIVE,
     "deleted": _NOT_ACTIVE,
@@ -196,7 +204,7 @@ REASONS: dict[str, dict[Proves, str]] = {
     },
     "second factor enrolled": {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
-        "confirm": "no session", "proof": "no session", "ticket": "code wanted",
+        "confirm": "no session", "proof": "no session", "ticket": "code wanted", "provider": "code wanted",
     },
     "never verified": {"password": "pending", "session": "write block"},
     "sessions ended": {
@@ -472,7 +480,7 @@ async def test_after_everything_each_session_has_its_event(house: House) -> None
     for _, door, kind, parent, event_door, detail in found:
         said = msgspec.json.decode(detail, type=dict[str, str])
         assert set(said) == {"proof", "policy"}
-        assert said["proof"].split(",")[0] in ("password", "mail", "administrator")
+        assert said["proof"].split(",")[0] in ("password", "mail", "administrator", "registration")
         assert set(said["proof"].split(",")[1:]) <= {"totp", "recovery"}
         assert said["policy"] == ("key" if kind == "key" else "child" if parent is not None else "client")
         assert event_door in house.core.doors

@@ -11,6 +11,7 @@ from typing import Any
 
 from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
+from dragoman.core.activation import Activation
 from dragoman.core.addresses import Addresses
 from dragoman.core.administration import Administration
 from dragoman.core.background import Background
@@ -18,6 +19,7 @@ from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
+from dragoman.core.enrolment import Enrolment
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.feed import Feed
@@ -33,12 +35,14 @@ from dragoman.core.observed import Observed
 from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
+from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
 from dragoman.core.pictures import Pictures
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
+from dragoman.core.registration import Registration
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
@@ -82,7 +86,7 @@ class Core:
             db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(lambda: self.settings.latest().budgets), tally=Tally(),
             background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
-            policy=self.settings.current, doors=by_name, directory=self.directory,
+            policy=self.settings.current, latest=self.settings.latest, doors=by_name, directory=self.directory,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
@@ -94,6 +98,8 @@ class Core:
         self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
+        self.registration = Registration(self._tools, self.accounts, self.signin)
+        self.activation = Activation(self._tools, self.registration)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
@@ -101,6 +107,8 @@ class Core:
         self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
         self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
+        self.passkeys = Passkeys(self._tools, self.proving)
+        self.enrolment = Enrolment(self._tools, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.observed = Observed(self._tools)

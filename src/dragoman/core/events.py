@@ -23,7 +23,8 @@ Kind = Literal[
     "link_asked_for",  # somebody asked for a mailed link; detail: purpose, sent (yes or no)
     "link_sent",  # a link was mailed again, or by an operator; detail: purpose
     "link_used",  # detail: purpose
-    "account_added",
+    "account_added",  # detail: by, where nobody's hand was on it (directory, registration, activation)
+    "registration_refused",  # the address or name is another's; detail: reason, sent (whether its owner was told)
     "account_changed",  # detail: what; for a status also status, was, by
     "account_exported",  # everything held about it was handed out; detail: by
     "account_erased",  # the last line of an account: those before it were blanked
@@ -38,6 +39,7 @@ Kind = Literal[
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
     "message_dead",  # a letter is tried no more; detail: message, tries, fault
     "message_dropped",  # a letter was dropped unsent; detail: message, tries, fault
+    "organization_changed",  # detail: what, status
     "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))

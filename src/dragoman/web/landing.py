@@ -104,9 +104,12 @@ async def address_in_question(call: Call) -> Answer:
     return await _asked(call, "verify")
 
 
-@operation("POST", "/verify/{token}", access="open", hidden=True, tag=TAG)
-async def confirm_address(call: Call) -> Answer:
-    """Record that the address was proved."""
+@operation("POST", "/verify/{token}", body=Chosen, access="open", hidden=True, tag=TAG)
+async def confirm_address(call: Call, body: Chosen) -> Answer:
+    """Record that the address was proved; with a new password, where it was somebody else who registered it."""
+    linked, _ = await _linked(call, "verify")
+    if await _is_strangers(call, "verify", linked):
+        return await _chosen(call, "verify", body)
     return await _done(call, "verify")
 
 
@@ -134,7 +137,23 @@ async def open_sign_in(call: Call) -> Answer:
     return await _done(call, "open")
 
 
-_PRESSING = (address_in_question, confirm_address, change_in_question, take_change_back, closed_sign_in, open_sign_in)
+@operation("GET", "/magic/{token}", access="open", hidden=True, tag=TAG)
+async def code_of_link(call: Call) -> Answer:
+    """Show the code of a link for the second step; the sign-in goes on only where it waits (decision 5)."""
+    await ready()
+    code = await call.core.factors.code_of_link(call.path["token"])
+    return page(call, "magic", facts=[("code", f"{code[:3]}-{code[3:]}")])
+
+
+_PRESSING = (
+    address_in_question,
+    confirm_address,
+    change_in_question,
+    take_change_back,
+    closed_sign_in,
+    open_sign_in,
+    code_of_link,
+)
 
 # ---------------------------------------------------------------- what they share
 
@@ -143,7 +162,15 @@ async def _asked(call: Call, purpose: Purpose, problem: str = "") -> Answer:
     """Show the form of a good link. Raises BadTicket, TicketExpired."""
     await ready()
     linked, _ = await _linked(call, purpose)
-    return form(call, purpose, _FIELDS.get(purpose, ""), problem=problem, facts=_facts(purpose, linked))
+    name, fields = str(purpose), _FIELDS.get(purpose, "")
+    if await _is_strangers(call, purpose, linked):
+        name, fields = "verify.stranger", "password"
+    return form(call, name, fields, problem=problem, facts=_facts(purpose, linked))
+
+
+async def _is_strangers(call: Call, purpose: Purpose, linked: Linked) -> bool:
+    """Tell whether the one who confirms an address is not known to be the one who registered it (decision 15)."""
+    return purpose == "verify" and await call.core.recovery.asks_password(purpose, linked.person, call.client, None)
 
 
 async def _chosen(call: Call, purpose: Purpose, body: Chosen) -> Answer:

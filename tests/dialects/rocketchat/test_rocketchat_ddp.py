@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat.ddp import connection
 from dragoman.model import Password
 from kit.ddp import Ddp, dialled, digest, listening
-from kit.house import PASSWORD, House, Totp, client
+from kit.house import PASSWORD, House, Totp, client, open_house
 
 pytestmark = pytest.mark.slow
 
@@ -436,9 +436,28 @@ async def test_a_session_is_asked_for_again_by_each_method(
     assert await house.sessions() == []
 
 
+NEWCOMER = {"email": "bob@example.org", "pass": NEW, "name": "Bob Example"}
+
+
 async def test_register_user(ddp: Ddp) -> None:
     error = await ddp.refused("registerUser", {"email": "x@example.com", "pass": "x", "name": "x"})
     assert core(error) == {"error": "error-user-registration-disabled", "reason": "User registration is disabled"}
+    for odd in ((), ({},), ("x",), ({**NEWCOMER, "pass": 5},)):
+        assert core(await ddp.refused("registerUser", *odd)) == {"error": 400, "reason": "Match failed"}
+
+
+async def test_register_user_where_people_may(tmp_path: Path) -> None:
+    async with (
+        open_house(tmp_path, accounts__registration="public") as house,
+        listening(house.app) as server,
+        dialled(server) as ddp,
+    ):
+        id = await ddp.done("registerUser", NEWCOMER)
+        bob = await house.core.accounts.person(await house.core.accounts.named("bob"))
+        assert id == bob.aliases["rocketchat"]
+        assert core(await ddp.refused("registerUser", NEWCOMER)) == {"error": "403", "reason": "Email already exists."}
+        assert (await ddp.refused("registerUser", {**NEWCOMER, "name": "<b>"}))["error"] == 400
+        assert (await ddp.sign_in("bob", NEW))["id"] == id
 
 
 @pytest.mark.parametrize("password", [NEW, digest(NEW)])
@@ -527,21 +546,20 @@ async def test_a_logout_on_one_connection_closes_the_others_of_its_token(server:
 
 async def test_a_personal_access_token_resumes_and_is_no_session_to_build_on(house: House, server: str) -> None:
     """Contract section 16, no. 25, and decision 17."""
-    chat = house.core.doors["rocketchat"]
-    assert isinstance(chat.token, Opaque)
-    async with dialled(server) as ddp:
-        own = await ddp.sign_in()
-    caller = await house.core.sessions.authenticate(chat, own["token"])
-    key = (await house.core.access_keys.add(caller, chat.token, "bot", client())).token
+    signed_in = await house.post("/api/v1/login", json={"user": "ada", "password": PASSWORD})
+    own = signed_in.json()["data"]
+    pair = {"X-Auth-Token": own["authToken"], "X-User-Id": own["userId"]}
+    made = await house.post("/api/v1/users.generatePersonalAccessToken", headers=pair, json={"tokenName": "bot"})
+    key = made.json()["token"]
     house.clock.move(200 * 86_400)
     async with dialled(server) as ddp:
         result = await ddp.done("login", {"resume": key})
         ends_at = {"$date": house.clock.now() + DAYS_90}
-        assert result == {"id": own["id"], "token": key, "tokenExpires": ends_at, "type": "resume"}
+        assert result == {"id": own["userId"], "token": key, "tokenExpires": ends_at, "type": "resume"}
         for method in ("getNewToken", "removeOtherTokens", "logoutOtherClients"):
             assert core(await ddp.refused(method)) == {"error": 403, "reason": "unauthorized"}
         assert await rest(house, result) == 200
-        pair = {"X-Auth-Token": key, "X-User-Id": own["id"]}
+        pair["X-Auth-Token"] = key
         assert (await house.post("/api/v1/logout", headers=pair)).status_code == 200
         assert await ddp.closed(1) == 1000
     assert await rest(house, result) == 401
@@ -606,11 +624,11 @@ async def test_calls_of_one_user_are_limited_over_connections(
         await three.done("login", {"resume": token})
         for one in (ddp, two):
             for _ in range(10):
-                assert (await one.refused("registerUser"))["error"] == "error-user-registration-disabled"
-        assert (await three.refused("registerUser"))["error"] == "too-many-requests"
+                assert (await one.refused("registerUser", NEWCOMER))["error"] == "error-user-registration-disabled"
+        assert (await three.refused("registerUser", NEWCOMER))["error"] == "too-many-requests"
     async with dialled(server) as bob:
         await bob.sign_in("bob")
-        assert (await bob.refused("registerUser"))["error"] == "error-user-registration-disabled"
+        assert (await bob.refused("registerUser", NEWCOMER))["error"] == "error-user-registration-disabled"
 
 
 def hold_time(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:

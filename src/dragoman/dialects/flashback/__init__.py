@@ -5,30 +5,36 @@ from __future__ import annotations
 from dragoman.dialects.flashback import (
     devices,
     mailed,
+    mfa,
     organization,
     people,
     providers,
+    quota,
+    registering,
     routes,
     sessions,
     settings,
 )
 from dragoman.dialects.flashback.errors import dress, refuse
-from dragoman.dialects.flashback.routes import DOOR, Config, authenticate
+from dragoman.dialects.flashback.routes import DOOR, Config, Plan, authenticate
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.dialects.flashback.wire_organization import ChangeFailure, ListFailure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
-__all__ = ["DIALECT", "DOOR", "Config", "dialect"]
+__all__ = ["DIALECT", "DOOR", "Config", "Plan", "dialect"]
 
 PARTS = (
     routes,
     mailed,
+    mfa,
     people,
     organization,
     settings,
     sessions,
     devices,
     providers,
+    registering,
+    quota,
 )
 """Where the operations are, in the order of the document."""
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from dragoman.core.doors import DAY, HOUR, Door
 from dragoman.core.refusals import LimitedToken, NotSignedIn
 from dragoman.core.tokens import BadToken, Signed
-from dragoman.dialects.flashback import errors, wire
-from dragoman.http import Answer, Call, operation
+from dragoman.dialects.flashback import wire
+from dragoman.http import Call, operation
 from dragoman.model import Caller, Password, Person, Session, Typed, Wish, uuid_text
 
 
@@ -29,13 +29,26 @@ DOOR = Door(
     token=Signed(
         use="flashback_access", algorithm="ES256", kind="access", life_seconds=HOUR, claims=claims, chained=True
     ),
+    factors=("totp", "passkey", "email", "recovery"),
     attempt=LIMITED,
+    links=True,
+    enrols=True,
     mixed_password=True,
     idle=30 * DAY,
     absolute=90 * DAY,
     tells=True,
     refreshes=True,
 )
+
+
+class Plan(Struct, frozen=True):
+    """A subscription, and what it allows."""
+
+    id: str
+    name: str
+    description: str
+    capabilities: tuple[str, ...]
+    """Of each: code, type, period, most, and a text, separated by spaces."""
 
 
 class Config(Struct, frozen=True):
@@ -47,6 +60,8 @@ class Config(Struct, frozen=True):
     """Bytes of JSON that the settings of a user or an organization may take."""
     settings_depth: int = 10
     """How many objects and lists may be in one another there."""
+    plan: Plan | None = None
+    """The subscription that everybody has; None: nobody has one (open point 25)."""
 
 
 async def authenticate(call: Call) -> Caller:
@@ -93,23 +108,6 @@ async def log_in(call: Call, body: wire.Login) -> wire.LoggedIn:
 
 @operation(
     "POST",
-    "/mfa/verify-login",
-    body=wire.VerifyLogin,
-    answers={200: wire.Verified},
-    accepts_limited=True,
-    tag="mfa",
-    examples={"totp": {"mfaType": "GOOGLE_AUTH", "code": "123456"}},
-)
-async def verify_login(call: Call, body: wire.VerifyLogin) -> wire.Verified | Answer:
-    """Finish a sign-in with a TOTP or recovery code; the bearer is the limited token of the login."""
-    if body.mfa_type != "GOOGLE_AUTH":
-        return errors.answer(errors.METHOD_NOT_OFFERED)
-    outcome = await call.core.signin.with_code(DOOR, call.bearer() or "", body.given_code(), call.client)
-    return wire.verified(outcome)
-
-
-@operation(
-    "POST",
     "/user/refresh",
     body=wire.Refresh,
     answers={200: wire.Refreshed},
@@ -147,4 +145,4 @@ async def profile(call: Call) -> wire.Profile:
     return wire.profile(await call.core.accounts.person(call.signed_in.account))
 
 
-OPERATIONS = (log_in, verify_login, refresh, log_out, profile)
+OPERATIONS = (log_in, refresh, log_out, profile)
