@@ -300,6 +300,7 @@ async def test_acts_on_others_want_permission_rank_and_a_fresh_proof(house: Hous
         await give(house, ada, permission, "admin")
     for name, (_, body) in acts.items():
         house.clock.move(601)
+        assert (await post(house, name, bob, userId=carol, **body)).json() == MISSING, "a permission before a proof"
         answer = await post(house, name, ada, userId=carol, **body)
         assert (answer.status_code, answer.json()["errorType"]) == (400, "totp-required")
         ada = await log_in(house)

@@ -206,8 +206,7 @@ async def users_set_active_status(call: Call, body: wire_accounts.ActiveStatus) 
 
     Wants `edit-other-user-active-status` or `manage-moderation-actions`, and somebody whom the caller manages.
     """
-    if not await permissions.has(call, "manage-moderation-actions"):
-        await permissions.needs(call, "edit-other-user-active-status")
+    await permissions.asked(call)
     account = await call.core.accounts.by_alias(ALIAS, body.user_id)
     await call.core.administration.set_active(call.signed_in, account, body.active_status, call.client)
     return wire_accounts.StatusSet(wire_accounts.Status(id=body.user_id, active=body.active_status), True)
@@ -227,7 +226,7 @@ async def users_delete(call: Call, body: wire_accounts.Doomed) -> wire_accounts.
 
     An operator can bring it back for 30 days, in which its username and address stay taken.
     """
-    await permissions.needs(call, "delete-user")
+    await permissions.asked(call)
     account = await meant(call, body)
     if account is None:
         return _WHO
