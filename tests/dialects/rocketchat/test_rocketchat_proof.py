@@ -111,7 +111,7 @@ async def test_each_asks_when_the_proof_is_old(house: House, operation: Any, pro
     guest.call = call  # type: ignore[method-assign]
     answer = await recipe.send(guest)
     if proof:
-        assert answer.status_code == recipe.offers, answer.text
+        assert answer.status_code in recipe.works, answer.text
         assert "totp-" not in answer.text
     else:
         assert (answer.status_code, answer.json()) == (400, no("totp-required", **PASSWORD_ASKED)), answer.text
