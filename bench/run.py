@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import postgres
 import sockets
 from load import Result, anonymous_mib, hammer, request
 
@@ -29,6 +30,7 @@ HERE = Path(__file__).parent
 PASSWORD = "correct horse battery"
 PEOPLE = 64
 HELD = 5000
+NO_BAR = "every answer good"
 REFRESH_SHARE = 4000 / 31000
 """The bar of 4,000 refreshes a second was set where bare rotations made 31,000."""
 REFRESH_CPU = 220 / 35
@@ -176,11 +178,10 @@ class Refreshing:
             self.tokens[number] = json.loads(body)["refreshToken"]
 
 
-def add_people(folder: Path) -> None:
+def add_people(folder: Path, *postgres: str) -> None:
     """Add the people through the command line's own core, in one process."""
-    subprocess.run(
-        [sys.executable, str(HERE / "people.py"), str(folder / "data"), str(PEOPLE), PASSWORD], check=True, cwd=folder
-    )
+    words = [sys.executable, str(HERE / "people.py"), str(folder / "data"), str(PEOPLE), PASSWORD, *postgres]
+    subprocess.run(words, check=True, cwd=folder)
 
 
 async def measure(seconds: float, folder: Path, only: str) -> list[tuple[str, str, str, bool]]:
@@ -318,6 +319,29 @@ async def refreshes(port: int, pid: int, seconds: float) -> list[tuple[str, str,
     ]  # fmt: skip
 
 
+def on_postgres(seconds: float, folder: Path) -> list[tuple[str, str, str, bool]]:
+    """Rotation over HTTP with 32 clients at one process, over a PostgreSQL that shares the machine."""
+    with postgres.database() as dsn:
+        server, chosen = Server(folder, 18097), {"DRAGOMAN_STORAGE_POSTGRES": dsn}
+        with server.running(**chosen):
+            pass
+        add_people(folder, dsn)
+        with server.running(**chosen) as pid:
+            return asyncio.run(refreshes_on_postgres(server.port, pid, seconds))
+
+
+async def refreshes_on_postgres(port: int, pid: int, seconds: float) -> list[tuple[str, str, str, bool]]:
+    """Measure rotations there."""
+    held = Refreshing([a["refreshToken"] for a in await answers_of(port, "flashback", range(32))])
+    found = await hammer(port, held.ask, connections=32, seconds=seconds, answered=held.answered, pids=(pid,))
+    print(f"refresh on PostgreSQL: {found.per_second:.0f}/s, {found.cpu_us:.0f} µs CPU, "
+          f"p99 {found.percentile(0.99):.1f} ms, {found.statuses}", flush=True)  # fmt: skip
+    said = f"{found.per_second:,.0f}/s, {found.cpu_us:.0f} µs CPU, p99 {found.percentile(0.99):.0f} ms"
+    return [
+        ("refresh with rotation on PostgreSQL, 32 clients", NO_BAR, said, found.good == sum(found.statuses.values()))
+    ]
+
+
 async def plain_cpu(seconds: float) -> float:
     """Return the microseconds of processor time of the plain ASGI callable, now."""
     plain = subprocess.Popen(
@@ -354,6 +378,9 @@ def main() -> None:
     given = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = asyncio.run(measure(given.seconds, Path(folder), given.only))
+    if given.only in ("", "refresh"):
+        with tempfile.TemporaryDirectory() as folder:
+            rows += on_postgres(given.seconds, Path(folder))
     table = ["| what | bar | found | |", "| --- | --- | --- | --- |"]
     table += [f"| {what} | {bar} | {found} | {'met' if met else '**missed**'} |" for what, bar, found, met in rows]
     print("\n".join(table))

@@ -8,6 +8,7 @@ import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import structlog
@@ -91,7 +92,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
             expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,
-            settings_depth=of.flashback.settings_depth,
+            settings_depth=of.flashback.settings_depth, plan=_plan(settings),
         ))),
     )  # fmt: skip
     return tuple(
@@ -100,6 +101,11 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         )
         for place, dialect in listed
     )  # fmt: skip
+
+
+def _plan(settings: Settings) -> flashback.Plan | None:
+    given = settings.dialects.flashback.plan
+    return flashback.Plan(given.id, given.name, given.description, given.capabilities) if given.name else None
 
 
 def open_doors(placed: Iterable[Mount]) -> list[Door]:
@@ -152,6 +158,7 @@ def policy(settings: Settings) -> Policy:
         network=Budget(network),
         wide_network=Budget(tuple(Window(w.limit * 10, w.seconds, w.distinct) for w in network)),
         codes_per_attempt=limits.codes_per_attempt,
+        registrations=Budget((Window(limits.registrations_hour, HOUR), Window(3 * limits.registrations_hour, DAY))),
         exempt=test_mode.networks(limits.exempt_networks),
     )
     given = settings.accounts
@@ -165,6 +172,10 @@ def policy(settings: Settings) -> Policy:
         code_life=_seconds(given.code_minutes) * 1000,
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
+        sign_up=given.sign_up,
+        registration_secret=sha256(given.registration_secret.encode()).digest() if given.registration_secret else b"",
+        approval=given.approval,
+        wants_verified=frozenset({"rocketchat"} if settings.dialects.rocketchat.require_verified else ()),
     )
 
 
@@ -177,8 +188,8 @@ def mailing(settings: Settings) -> Mailing:
     server, mail, links = settings.server, settings.mail, {}
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for purpose in ("reset", "verify", "invite"):
-            if template := getattr(section, f"link_{purpose}"):
+        for purpose in ("reset", "verify", "invite", "activate"):
+            if template := getattr(section, f"link_{purpose}", ""):
                 links[f"{name}.{purpose}"] = template
     scheme = "https" if server.tls_cert else "http"
     host = f"[{server.host}]" if ":" in server.host else server.host

@@ -139,6 +139,11 @@ class Person(Struct, frozen=True):
         return next((i.shown for i in self.emails if i.state != "claimed"), None)
 
     @property
+    def claimed_only(self) -> bool:
+        """Whether it has e-mail addresses and none was ever proved: it may hold a password and sessions only (15)."""
+        return bool(self.emails) and self.proved_email is None
+
+    @property
     def name(self) -> str:
         """The display name, else first and last name, else the username."""
         full = f"{self.account.first_name} {self.account.last_name}".strip()

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Minutes = Annotated[float, Meta(gt=0, le=24 * 60)]
+Registration = Literal["disabled", "secret", "private", "public"]
 
 # A setting that says which way is tighter can also be stored, and changed while the server runs; the file then is the
 # loosest that it can be (threat 37). `true` and `false` are for switches, `earlier` for words, tightest first.
@@ -100,6 +101,9 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Networks that are never blocked as a whole, `198.51.100.0/24`; accounts' own limits stay."),
     ] = ()
     codes_per_attempt: Annotated[Count, Meta(description="Wrong codes per paused sign-in.", extra=SMALLER)] = 5
+    registrations_hour: Annotated[
+        Count, Meta(description="Registrations per network in an hour; three times as many in a day.", extra=SMALLER)
+    ] = 20
 
 
 class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,8 +135,27 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 10.0
     registration: Annotated[
-        Literal["disabled", "public"], Meta(description="Whether anybody may register.", extra=EARLIER)
+        Registration,
+        Meta(
+            description="Who may register into the default organization, over Rocket.Chat's wire: nobody; whoever has"
+            " `registration_secret`; everybody, without being told whether an address is taken; everybody.",
+            extra=EARLIER,
+        ),
     ] = "disabled"
+    sign_up: Annotated[
+        Registration,
+        Meta(
+            description="The same for those who register with an organization of their own, over Flashback's wire.",
+            extra=EARLIER,
+        ),
+    ] = "public"
+    registration_secret: Annotated[
+        str, Meta(description="What opens `secret` registration, 16 characters or more.")
+    ] = ""
+    approval: Annotated[
+        bool,
+        Meta(description="Whoever registers waits, suspended, until an operator activates the account.", extra=TRUE),
+    ] = False
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -392,6 +415,10 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = "always"
     site_url: Annotated[str, Meta(description="Address that clients are told; empty for the request's own.")] = ""
     version: Annotated[str, Meta(description="Version presented to clients.")] = "8.8.0"
+    require_verified: Annotated[
+        bool,
+        Meta(description="Let nobody but administrators in who never verified an address.", extra=TRUE),
+    ] = False
     rate_limit: Annotated[
         bool, Meta(description="Limit how often one network may call each operation over REST.", extra=TRUE)
     ] = True
@@ -429,10 +456,38 @@ class RocketChat(Dialect, frozen=True, forbid_unknown_fields=True):
     ] = ""
 
 
+class Plan(Struct, frozen=True, forbid_unknown_fields=True):
+    """The one subscription that everybody has, for clients that show it. Nothing is metered or refused by it."""
+
+    id: Annotated[str, Meta(description="The plan's id.")] = "plan"
+    name: Annotated[str, Meta(description="Its name, `Trial`; empty: nobody has a subscription.")] = ""
+    description: Annotated[str, Meta(description="What it is, for people.")] = ""
+    capabilities: Annotated[
+        tuple[
+            Annotated[
+                str, Meta(pattern=r"^[A-Z][A-Z0-9_]* [A-Z]+ (ALL_TIME|DAILY|WEEKLY|MONTHLY|YEARLY) [0-9]{1,18}( .*)?$")
+            ],
+            ...,
+        ],
+        Meta(
+            description="What it allows: code, type, period, most, and a text, as in"
+            " `STORAGE_TOTAL_BYTES STORAGE ALL_TIME 10737418240 Storage in bytes`."
+        ),
+    ] = ()
+
+
 class Flashback(Dialect, frozen=True, forbid_unknown_fields=True):
     """Flashback's API."""
 
     expires_at_unit: Annotated[Literal["ms", "s"], Meta(description="Unit of `expiresAt`.")] = "ms"
+    link_activate: Annotated[
+        str,
+        Meta(
+            description="Where its mails lead to register with a link, `https://app.example.com/a/{id}?t={token}`;"
+            " empty: no such links."
+        ),
+    ] = ""
+    plan: Plan = Plan()
     settings_size: Annotated[
         int, Meta(ge=2, le=60_000, description="Bytes that the settings of a user or an organization may take.")
     ] = 32_768

@@ -38,15 +38,16 @@ SECRETS = frozenset(
         "storage.postgres", "server.rates_url", "mail.password",
         "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
         "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
-        "providers.oidc.client_secret",
+        "providers.oidc.client_secret", "accounts.registration_secret",
     }
 )  # fmt: skip
 """Settings whose value may hold a password: never printed."""
+SHORTEST_SECRET = 16
 NOTICES = frozenset(
     {
         "new_network", "password_changed", "password_reset", "password_set", "factor_added", "factor_removed",
-        "key_added", "address_changed", "phone_changed", "chain_stolen", "codes_used_up", "lane_closed",
-        "account_deactivated", "account_deleted", "provider_linked", "provider_unlinked",
+        "key_added", "address_changed", "phone_changed", "address_yielded", "chain_stolen", "codes_used_up",
+        "lane_closed", "account_deactivated", "account_deleted", "provider_linked", "provider_unlinked",
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
@@ -286,12 +287,13 @@ def _contradictions(settings: Settings) -> list[str]:
         except ValueError as why:
             faults.append(f"limits.exempt_networks: {why}")
     faults += _mail_faults(settings)
+    faults += _registration_faults(settings)
     faults += _directory_faults(settings.directory)
     faults += _provider_faults(settings.providers)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
-        for link in ("link_reset", "link_verify", "link_invite"):
-            found = getattr(section, link)
+        for link in ("link_reset", "link_verify", "link_invite", "link_activate"):
+            found = getattr(section, link, "")
             if found and not (found.startswith(("https://", "http://")) and found.count("{token}") == 1):
                 faults.append(f"dialects.{name}.{link}: found {found!r}, expected an http address with one {{token}}")
         if section.prefix and (not section.prefix.startswith("/") or section.prefix.endswith("/")):
@@ -370,6 +372,19 @@ def _has_port(parts: SplitResult) -> bool:
         return parts.port is None or parts.port > 0
     except ValueError:
         return False
+
+
+def _registration_faults(settings: Settings) -> list[str]:
+    faults, given = [], settings.accounts
+    for name in ("registration", "sign_up"):
+        chosen = getattr(given, name)
+        if chosen == "secret" and not given.registration_secret:
+            faults.append(f"accounts.registration_secret: accounts.{name} is secret, but there is none")
+        if chosen == "private" and settings.mail.transport == "off":
+            faults.append(f"mail.transport: accounts.{name} is private: whoever registers is answered by mail alone")
+    if 0 < len(given.registration_secret) < SHORTEST_SECRET:
+        faults.append(f"accounts.registration_secret: shorter than {SHORTEST_SECRET} characters, it can be guessed")
+    return faults
 
 
 def _mail_faults(settings: Settings) -> list[str]:

@@ -36,7 +36,14 @@ FULL = {
     "hours": "24", "minutes": "10", "days": "7", "by": "Bob Example", "address": "192.0.2.7",
     "client": "Firefox 140 on Linux", "factor": "totp", "key": "ci", "old": "ada@example.com", "new": "ada@example.org",
 }  # fmt: skip
-NEEDED = {"reset": {"link"}, "verify": {"link"}, "invite": {"link"}, "code": {"code"}, "magic": {"link", "code"}}
+NEEDED = {
+    "reset": {"link"},
+    "verify": {"link"},
+    "invite": {"link"},
+    "activate": {"link"},
+    "code": {"code"},
+    "magic": {"link", "code"},
+}
 SENDER = sender("Example <id@example.com>")
 EVERY = [(language, kind) for language in LANGUAGES for kind in KINDS]
 

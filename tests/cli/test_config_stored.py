@@ -65,7 +65,7 @@ def test_values_are_typed_as_in_a_file(desk: Desk, name: str, typed: str, value:
         ("limits.account_minutes", "4.9", "4.9 is looser than 5.0"),
         ("limits.account_minutes", "nan", "not a value of this setting"),
         ("accounts.registration", "public", '"public" is looser than "disabled"'),
-        ("accounts.registration", "secret", "expected one of disabled, public"),
+        ("accounts.registration", "some", "expected one of disabled, secret, private, public"),
         ("server.port", "1", "no setting of this name can be changed while the server runs"),
         ("nothing", "1", "no setting of this name"),
     ],

@@ -58,6 +58,7 @@ WITH_ADD = Statement(
     "with chosen as (select id from thing where id < :below) update thing set number = 7"
     " where id in (select id from chosen)"
 )
+SET_WHERE = Statement("update thing set number = :number where id = :id and number = cast(:number as bigint) - 1")
 DELETE = Statement("delete from thing where id = :id")
 IDS = Statement("select id from thing order by id")
 SERIES = Statement(
@@ -470,3 +471,63 @@ async def test_ready_and_closed(engine: Engine) -> None:
 def test_statements_that_are_no_business_of_a_subject(sql: str) -> None:
     with pytest.raises(ValueError, match="engine"):
         Statement(sql)
+
+
+# ---------------------------------------------------------------- single writes
+
+
+async def test_a_single_write_is_kept_and_counted(engine: Engine) -> None:
+    assert await engine.run(INSERT, id=1, name="a", data=None, number=0) == 1
+    assert await engine.run(SET, id=1, number=7) == 1
+    assert await engine.one(NUMBER, id=1) == (7,)
+    assert await engine.run(SET, id=2, number=7) == 0
+    assert await engine.run(ADD_ALL) == 1
+    assert await engine.one(NUMBER, id=1) == (8,)
+
+
+async def test_of_single_writes_that_depend_on_a_row_one_gets_through(engine: Engine) -> None:
+    await add(engine, 1)
+    for number in range(1, 6):
+        done = await asyncio.gather(*(engine.run(SET_WHERE, id=1, number=number) for _ in range(20)))
+        assert sorted(done) == [0] * 19 + [1]
+    assert await engine.one(NUMBER, id=1) == (5,)
+
+
+async def test_single_writes_and_transactions_do_not_lose_each_others_work(engine: Engine) -> None:
+    await add(engine, 1)
+
+    async def fn(tx: Tx) -> None:
+        row = await tx.one(NUMBER, id=1)
+        assert row is not None
+        await tx.run(SET, id=1, number=row[0] + 1)
+
+    both = (engine.transaction(fn) if n % 2 else engine.run(ADD, id=1, step=1) for n in range(20))
+    results = await asyncio.gather(*both, return_exceptions=True)
+    kept = [each for each in results if not isinstance(each, StorageUnavailable)]
+    assert all(each in (1, None) for each in kept)
+    assert await engine.one(NUMBER, id=1) == (len(kept),)
+
+
+async def test_a_single_write_that_is_refused(engine: Engine) -> None:
+    await add(engine, 1, "a")
+    with pytest.raises(ConstraintViolated):
+        await engine.run(INSERT, id=1, name=None, data=None, number=0)
+    with pytest.raises(ConstraintViolated):
+        await engine.run(SET, id=1, number=-1)
+    with pytest.raises(UnstorableValue):
+        await engine.run(INSERT, id=2, name="\0", data=None, number=0)
+    assert await engine.all(IDS) == [(1,)]
+
+
+async def test_a_single_write_outlives_its_caller(engine: Engine) -> None:
+    await add(engine, 1)
+    task = asyncio.create_task(engine.run(SET, id=1, number=3))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(100):
+        if await engine.one(NUMBER, id=1) == (3,):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the write went with its caller")

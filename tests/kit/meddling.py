@@ -36,6 +36,9 @@ class Meddling:
     async def scan(self, statement: Statement, /, **args: Any) -> list[Row]:
         return await self._inner.scan(statement, **args)
 
+    async def run(self, statement: Statement, /, **args: Any) -> int:
+        return await self._inner.run(statement, **args)
+
     async def transaction(self, fn: Callable[[Tx], Awaitable[T]]) -> T:
         act, self._act = self._act, None
         if act is not None:

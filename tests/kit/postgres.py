@@ -36,11 +36,16 @@ _USER = "postgres"
 
 
 class Cluster:
-    """One PostgreSQL server on a free port of loopback, with its data in a temporary folder."""
+    """One PostgreSQL server on a free port of loopback, with its data in a temporary folder.
 
-    def __init__(self) -> None:
+    Quick and forgetful, for tests; `durable` writes to the disk as an operator's would, for measuring.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
         self._programs = _programs()
-        self._folder = Path(tempfile.mkdtemp(prefix="dragoman-postgres-", dir=_roomy_memory()))
+        self._settings = {k: v for k, v in _SETTINGS.items() if not (durable and v == "off")}
+        place = None if durable else _roomy_memory()
+        self._folder = Path(tempfile.mkdtemp(prefix="dragoman-postgres-", dir=place))
         self._identity: dict[str, Any] = {}
         if os.geteuid() == 0:  # the server refuses to run as root
             account = pwd.getpwnam(_USER)
@@ -79,7 +84,7 @@ class Cluster:
 
     def start(self) -> None:
         """Start the server and wait until it answers; also again after `stop`, on the same port."""
-        settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         server = [str(self._programs / "postgres"), "-D", self._data, "-p", str(self.port), *settings]
         with self._log.open("ab") as log:
             self._server = subprocess.Popen[bytes](

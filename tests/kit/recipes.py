@@ -24,6 +24,7 @@ from dragoman.core.tickets import Purpose
 from dragoman.http.operation import Operation
 from dragoman.model import Person
 from dragoman.storage import tickets
+from dragoman.storage.engine import Tx
 from dragoman.web import pages
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
@@ -106,10 +107,15 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
-    offers: int = 200
-    """What valid input is answered: another status where this server has nothing of the kind to offer."""
     verified: bool = False
     """Whether an account that was never verified is refused."""
+    ends_in: int = 0
+    """The status of the no that is said in the house of the tests to whoever gets through; 0: it works."""
+
+    @property
+    def works(self) -> tuple[int, ...]:
+        """The statuses that say that a call got through."""
+        return (self.ends_in,) if self.ends_in else (200, 201, 204, 307, 308)
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -197,15 +203,15 @@ def _policy_of_reset() -> Recipe:
 
 
 def _ldap(act: str, **body: str) -> Recipe:
-    """Try the directory out, where there is none."""
+    """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
 
     async def send(guest: Guest) -> httpx2.Response:
         return await guest.call("POST", f"/api/v1/ldap.{act}", headers=_rc(guest), json=body)
 
-    return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, offers=400)
+    return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
 
 
-LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"))
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
 AVATARS = (
     Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
     _chat("GET", "/api/v1/users.getAvatar"),
@@ -251,6 +257,11 @@ def _setting(method: str, name: str = "", **more: Any) -> Recipe:
         return await guest.call(method, template.format(setting_id=name), headers=_rc(guest), **more)
 
     return Recipe("rocketchat", method, template, name, "session", send, administrator=True)
+
+
+async def _register(guest: Guest) -> httpx2.Response:
+    body = {"username": f"new-{guest.username}", "email": f"rc-{guest.email}", "pass": NEW_PASSWORD, "name": "New"}
+    return await guest.call("POST", "/api/v1/users.register", json=body)
 
 
 def _chatted(method: str, path: str, make: Callable[[Guest], dict[str, Any]], **more: Any) -> Recipe:
@@ -366,28 +377,28 @@ ROCKETCHAT = (
     _asks("rocketchat", "/api/v1/users.forgotPassword"),
     _asks("rocketchat", "/api/v1/users.sendConfirmationEmail"),
     _mailed("rocketchat", "/api/v1/users.verifyEmail", "verify", token="{token}"),
+    Recipe("rocketchat", "POST", "/api/v1/users.register", "", "nothing", _register),
     _setting("GET"),
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
-    *AVATARS,
-    *LDAP,
-    _proved("/api/v1/ldap.syncNow", offers=400, administrator=True),
-    _chat("GET", "/api/v1/service.configurations", "nothing"),
-    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
-    _policy_of_reset(),
     _chat("POST", "/api/v1/users.2fa.enableEmail"),
     _proved("/api/v1/users.2fa.disableEmail"),
     _proved("/api/v1/users.resetTOTP", administrator=True),
-    _proved("/api/v1/users.resetE2EKey", offers=400),
+    _proved("/api/v1/users.resetE2EKey", ends_in=400),
     _method("2fa:enable", "session"),
     _method("removeOtherTokens", "session"),
     _method("logout", "session"),
     _method("sendForgotPasswordEmail", "nothing", "ada@example.com", to="method.callAnon"),
     _method("resetPassword", "ticket", "{token}", NEW_PASSWORD, makes=1, to="method.callAnon"),
     _challenge("verifyChallenge", "code", makes=1),
-    _challenge("sendEmailCode", "nothing", offers=400),
-    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, offers=400),
+    _challenge("sendEmailCode", "nothing", ends_in=400),
+    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
+    *AVATARS,
+    *LDAP,
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
@@ -539,6 +550,49 @@ async def _fb_resend(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", f"/user/resend-verification/{uuid.UUID(bytes=id)}")
 
 
+ABOUT = {
+    "password": NEW_PASSWORD, "firstName": "New", "lastName": "Example", "companyName": "Example", "isBusiness": False,
+}  # fmt: skip
+
+
+async def _fb_quota(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", "/user/quota", headers=bearer(guest.held.get("fb", "x")))
+
+
+async def _fb_register(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/user/register", json={"email": f"new-{guest.email}", **ABOUT})
+
+
+async def _link_to_register(guest: Guest) -> tuple[str, str, str]:
+    """Make a link in the name of whoever set the house up; return address, id and token."""
+    house, address = guest.house, f"linked-{guest.email}"
+    root = await house.core.accounts.named("root")
+    tickets_of = house.core.recovery._t.tickets
+    draft = tickets_of.draft("activate", root.id, about=address)
+
+    async def fn(tx: Tx) -> None:
+        await tickets_of.put(tx, draft)
+
+    await house.db.transaction(fn)
+    return address, str(uuid.UUID(bytes=draft.ticket.id)), draft.token
+
+
+async def _fb_activate(guest: Guest) -> httpx2.Response:
+    address, id, token = await _link_to_register(guest)
+    body = {"uid": id, "token": token, "registrationInfo": {"email": address, **ABOUT}}
+    return await guest.call("POST", "/user/activate", json=body)
+
+
+async def _fb_link(guest: Guest) -> httpx2.Response:
+    _, id, token = await _link_to_register(guest)
+    return await guest.call("GET", f"/links/{id}?token={token}")
+
+
+async def _fb_make_link(guest: Guest) -> httpx2.Response:
+    named = bearer(guest.held.get("fb", "x"))
+    return await guest.call("POST", "/links", headers=named, json={"email": f"linked-{guest.email}"})
+
+
 def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = None, fate: str = "") -> Recipe:
     """Act on somebody: on oneself, or as an administrator on a colleague to whom `fate` was dealt before."""
 
@@ -607,7 +661,7 @@ FLASHBACK = (
     _fb("POST", "/sessions/{session_id}/heartbeat", sent="/sessions/{own}/heartbeat"),
     _fb("GET", "/devices"),
     _fb("GET", "/devices/{device_id}", sent="/devices/{device}"),
-    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust),
+    Recipe("flashback", "POST", "/devices/trust", "", "session", _fb_trust, verified=True),
     _fb("POST", "/devices/{device_id}/untrust", sent="/devices/{device}/untrust"),
     _fb("DELETE", "/devices/{device_id}", sent="/devices/{device}"),
     _mailed("flashback", "/user/pre-verify-email", "verify", token="{token}"),
@@ -615,6 +669,11 @@ FLASHBACK = (
     Recipe("flashback", "POST", "/user/resend-verification/{verification_token_id}", "", "ticket", _fb_resend),
     _asks("flashback", "/user/request-reset-password"),
     _mailed("flashback", "/user/reset-password", "reset", token="{token}", newPassword=NEW_PASSWORD),
+    Recipe("flashback", "GET", "/user/quota", "", "session", _fb_quota),
+    Recipe("flashback", "POST", "/user/register", "", "nothing", _fb_register, 1),
+    Recipe("flashback", "POST", "/user/activate", "", "nothing", _fb_activate, 1),
+    Recipe("flashback", "GET", "/links/{link_id}", "", "nothing", _fb_link),
+    Recipe("flashback", "POST", "/links", "", "session", _fb_make_link, administrator=True, verified=True),
 )
 
 

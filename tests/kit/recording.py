@@ -36,6 +36,10 @@ class Recording:
         self.seen[statement] = None
         return await self._inner.scan(statement, **args)
 
+    async def run(self, statement: Statement, /, **args: Any) -> int:
+        self.seen[statement] = None
+        return await self._inner.run(statement, **args)
+
     async def transaction(self, fn: Callable[[Tx], Awaitable[T]]) -> T:
         return await self._inner.transaction(lambda tx: fn(_RecordingTx(tx, self.seen)))
 

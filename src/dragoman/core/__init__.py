@@ -11,6 +11,7 @@ from typing import Any
 
 from dragoman.core.access_keys import AccessKeys
 from dragoman.core.accounts import Accounts
+from dragoman.core.activation import Activation
 from dragoman.core.addresses import Addresses
 from dragoman.core.administration import Administration
 from dragoman.core.background import Background
@@ -39,6 +40,7 @@ from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
+from dragoman.core.registration import Registration
 from dragoman.core.retention import sweep
 from dragoman.core.sessions import Sessions
 from dragoman.core.signin import SignIn
@@ -82,7 +84,7 @@ class Core:
             db=db, sealer=sealer, clock=clock, random=random, pool=pool, people=people, tokens=self.tokens,
             keys=self.keystore.keys, limits=Limits(lambda: self.settings.latest().budgets), tally=Tally(),
             background=Background(), letters=self.letters, tickets=Tickets(db, clock, random, self.tokens),
-            policy=self.settings.current, doors=by_name, directory=self.directory,
+            policy=self.settings.current, latest=self.settings.latest, doors=by_name, directory=self.directory,
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
@@ -94,6 +96,8 @@ class Core:
         self.devices = Devices(self._tools)
         self.feed = Feed(self._tools, self.sessions)
         self.accounts = Accounts(self._tools, self.signin)
+        self.registration = Registration(self._tools, self.accounts, self.signin)
+        self.activation = Activation(self._tools, self.registration)
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)

@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, refusals
+from dragoman.core import claims, events, identifiers, refusals
 from dragoman.core.limits import DAY as DAY_SECONDS
 from dragoman.core.limits import Budget, Window, failed, wait
 from dragoman.core.notices import Notice, Notices
@@ -111,7 +111,7 @@ class Addresses:
 
         The proved addresses are told, with a link to undo, for which a proved number before it stays 7 days. Sessions
         stay (table C). A number signs nobody in before it is proved and 24 hours old (`Held.created_at`). Parameters
-        and refusals as for `change_email`.
+        and refusals as for `change_email`, and VerificationRequired while the account only claims its e-mail addresses.
         """
         shown = identifiers.check("phone", number)
         return await self._change(
@@ -243,6 +243,9 @@ class Addresses:
                 return refusals.NotAllowed()
             if now - caller.session.proved_at > FRESH:
                 return refusals.FreshProofRequired()
+        refused = claims.planting(await accounts.person(tx, wanted.account))
+        if refused is not None and wanted.kind == "phone" and wanted.folded and wanted.state == "claimed":
+            return refused
         other = await stored.find(tx, wanted.kind, wanted.folded)
         if other is not None and other.account != wanted.account.id:
             if not yields(other, wanted.state):

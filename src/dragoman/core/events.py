@@ -23,7 +23,8 @@ Kind = Literal[
     "link_asked_for",  # somebody asked for a mailed link; detail: purpose, sent (yes or no)
     "link_sent",  # a link was mailed again, or by an operator; detail: purpose
     "link_used",  # detail: purpose
-    "account_added",
+    "account_added",  # detail: by, where nobody's hand was on it (directory, registration, activation)
+    "registration_refused",  # the address or name is another's; detail: reason, sent (whether its owner was told)
     "account_changed",  # detail: what; for a status also status, was, by
     "account_exported",  # everything held about it was handed out; detail: by
     "account_erased",  # the last line of an account: those before it were blanked

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from dragoman.core import events, refusals
+from dragoman.core import claims, events, refusals
 from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.doors import Door
 from dragoman.core.mailed_codes import MailedCodes
@@ -63,7 +63,7 @@ class Factors:
         """Enrol TOTP for an account: a new seed and twelve recovery codes, in force at once.
 
         Ends every client session and attempt of the account, in all dialects (table C, threat 10). Raises
-        AlreadyEnrolled.
+        AlreadyEnrolled; VerificationRequired while the account only claims its addresses (decision 15).
         """
         t, now = self._t, self._t.clock.now()
         person = await t.people.of(account)
@@ -73,7 +73,10 @@ class Factors:
         macs = recovery_codes.macs(t.sealer, account.id, drawn)
         notice = await self._notices.draft("factor_added", person, factor="totp")
 
-        async def fn(tx: Tx) -> bool:
+        async def fn(tx: Tx) -> bool | Refusal:
+            refused = claims.planting(await accounts.person(tx, account))
+            if refused is not None:
+                return refused
             if await credentials.find(tx, account.id, "totp") is not None:
                 return False
             await credentials.put(tx, account.id, "totp", scheme="totp", sealed=sealed, now=now)
@@ -83,7 +86,10 @@ class Factors:
             await self._notices.put(tx, notice, now)
             return True
 
-        if not await t.db.transaction(fn):
+        enrolled = await t.db.transaction(fn)
+        if isinstance(enrolled, Refusal):
+            raise enrolled
+        if not enrolled:
             raise refusals.AlreadyEnrolled
         url = totp.otpauth_url(seed, person.email or person.username, self._issuer)
         return Enrolled(Secret(totp.secret_text(seed)), Secret(url), tuple(Secret(c) for c in drawn))

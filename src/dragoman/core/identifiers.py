@@ -6,14 +6,20 @@ The fold is done here and nowhere else; the databases compare bytes.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from dragoman.core import refusals
 from dragoman.model import IdentifierKind, Typed
 
 EMAIL_LENGTH = 254
+LOCAL_OCTETS = 64
 USERNAME_LENGTH = 64
 TYPED_LENGTH = 1024
 _USERNAME = re.compile(r"[0-9A-Za-z._-]+", re.ASCII)
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
+_LOCAL = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_LABEL = r"[0-9a-z](?:[0-9a-z-]{0,61}[0-9a-z])?"
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+(?=.*[a-z]){_LABEL}", re.ASCII)
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 _ASCII_SPACE = " \t\r\n\f\v"
 
@@ -71,6 +77,26 @@ def check(kind: IdentifierKind, text: str) -> str:
             raise refusals.BadIdentifier(kind, "1 to 64 letters, digits, dots, hyphens and underscores are expected")
         return shown
     return _check_phone(shown)
+
+
+def check_strictly(text: str) -> str:
+    """Return the spelling to store of an address that somebody typed at a registration.
+
+    Beside what `check` asks: a local part of letters, digits and the marks of RFC 5322's dot-atom, at most 64 octets; a
+    domain of two labels or more as DNS has them (decision 15). No quotes, comments or address literals. Raises
+    BadIdentifier.
+    """
+    shown = check("email", text)
+    local, domain = shown.rsplit("@", 1)
+    if (
+        len(local.encode()) > LOCAL_OCTETS
+        or not _LOCAL.fullmatch(local)
+        or unicodedata.normalize("NFC", local) != local
+    ):
+        raise refusals.BadIdentifier("email", "the part before the @ is not an ordinary one")
+    if not _DOMAIN.fullmatch(fold("email", shown).rsplit("@", 1)[1]):
+        raise refusals.BadIdentifier("email", f"no mail can be sent to {domain!r}")
+    return shown
 
 
 def _check_email(shown: str) -> str:

@@ -24,14 +24,18 @@ def may_send(door: Door, credential: Credential, password: Password) -> bool:
     return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
 
 
-def unfit(door: Door, person: Person, offers: tuple[str, ...]) -> Refusal | None:
-    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order."""
+def unfit(door: Door, person: Person, offers: tuple[str, ...], wants_verified: Collection[str] = ()) -> Refusal | None:
+    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order.
+
+    :param wants_verified: doors at which an operator wants everybody but administrators verified.
+    """
     account = person.account
     if account.status != "active":
         return refusals.NotActive(account.status)
     if not door.admits_all and not account.default_organization:
         return refusals.NotAdmitted()
-    if door.requires_verified and account.first_verified_at is None:
+    wants = door.requires_verified or (door.name in wants_verified and not account.administrator)
+    if wants and account.first_verified_at is None:
         return refusals.NotVerified(person)
     if person.has_second_factor and door.asks_factors and not offers:
         return refusals.NoUsableFactor()

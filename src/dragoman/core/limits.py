@@ -64,6 +64,7 @@ class Budgets(Struct, frozen=True):
     sent: Budget = Budget((Window(1, MINUTE), Window(5, HOUR), Window(20, DAY)))
     sent_by_strangers: Budget = Budget((Window(1, MINUTE), Window(3, HOUR), Window(10, DAY)))
     sent_by_network: Budget = Budget((Window(20, HOUR),))
+    registrations: Budget = Budget((Window(20, HOUR), Window(60, DAY)))
     codes_per_attempt: int = 5
     mark_failures: int = 10
     exempt: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
@@ -298,6 +299,19 @@ class Limits:
     async def until_telling(self, db: Reader, client: Client, now: Millis) -> int:
         """Return the seconds until the network gets another telling answer, 0 while one is left. Spends none."""
         return wait(self.budgets.telling, await counters.find(db, "telling", _told(client)), now)
+
+    async def may_register(self, tx: Tx, client: Client, now: Millis) -> int:
+        """Spend one of the network's registrations; return 0, or the seconds until it has one again. While addresses
+        are not trusted, no network is known and none is refused.
+        """
+        if not self.budgets.blocks(client):
+            return 0
+        key, budget = client.network.encode(), self.budgets.registrations
+        counter = await counters.find(tx, "registrations", key)
+        waiting = wait(budget, counter, now)
+        if not waiting:
+            await counters.put(tx, "registrations", key, failed(budget, counter, now, 0), now, account=None)
+        return waiting
 
     async def may_send(self, tx: Tx, destination: bytes, client: Client | None, now: Millis, *, known: bool) -> int:
         """Spend one message to a destination; return 0, or the seconds until it may get one (nothing is spent then).

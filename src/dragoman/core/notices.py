@@ -28,6 +28,7 @@ A_DAY: Mapping[str, int] = {
     "password_reset": 5,
     "factor_added": 5,
     "factor_removed": 5,
+    "address_yielded": 5,
     "key_added": 5,
     "provider_linked": 5,
     "provider_unlinked": 5,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dragoman.core.credentials import hashes
+from dragoman.core.hashing import Lane
 from dragoman.core.tools import Tools
 from dragoman.model import Id, Password
 from dragoman.storage import credentials
 from dragoman.storage.credentials import Credential
 
 
-async def hashed(tools: Tools, account: Id, password: Password) -> tuple[str, bytes]:
-    """Return what is stored of a password: the scheme of its hash, and the hash sealed to the account. Raises Busy."""
-    stored = await tools.pool.make(password)
+async def hashed(tools: Tools, account: Id, password: Password, lane: Lane | None = None) -> tuple[str, bytes]:
+    """Return what is stored of a password: the scheme of its hash, and the hash sealed to the account. Raises Busy.
+
+    :param lane: on whose behalf, where anybody may ask for it (table D, "hash pool").
+    """
+    stored = await tools.pool.make(password, lane)
     return hashes.examine(stored).label, credentials.seal(tools.sealer, account, "password", stored.encode())
 
 

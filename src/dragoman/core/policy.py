@@ -10,6 +10,8 @@ from msgspec import Struct
 from dragoman.core.limits import Budgets
 from dragoman.model import Millis
 
+Registering = Literal["disabled", "secret", "private", "public"]
+
 PATHS: Mapping[str, str] = {
     "reset": "/reset-password/",
     "verify": "/verify/",
@@ -62,8 +64,17 @@ class Policy(Struct, frozen=True):
     """How long a mailed code is good, in milliseconds (decision 44)."""
     remembered: Millis = 10 * 60_000
     """How long a proof counts as fresh, in milliseconds (decision 25); ALWAYS: whether there was one or not."""
-    registration: Literal["disabled", "public"] = "disabled"
-    """Whether anybody may register."""
+    registration: Registering = "disabled"
+    """Who may register into the default organization: nobody, whoever has the secret, everybody without being told
+    whether an address is taken, everybody (decision 13)."""
+    sign_up: Registering = "public"
+    """The same for those who register with an organization of their own (decision 10)."""
+    registration_secret: bytes = b""
+    """SHA-256 of what opens `secret` registration; while it is empty nothing does."""
+    approval: bool = False
+    """Whoever registers waits, suspended, until an operator activates the account."""
+    wants_verified: frozenset[str] = frozenset()
+    """Doors that let nobody but administrators in who never verified an address, beside those that always do."""
     test: bool = False
     """The test switch: the first to register becomes administrator, where there is none (decision 13); weak passwords
     are taken (decision 26)."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, refusals
+from dragoman.core import claims, events, identifiers, refusals
 from dragoman.core.credentials import policy
 from dragoman.core.directory import SYSTEM
 from dragoman.core.doors import Door
@@ -23,7 +23,7 @@ from dragoman.core.passwords import hashed
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Client, Id, IdentifierKind, Millis, Password, Person, uuid_text
+from dragoman.model import Account, Caller, Client, Id, IdentifierKind, Millis, Password, Person, uuid_text
 from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
@@ -68,6 +68,8 @@ class Deed(Struct, frozen=True):
     password: tuple[str, bytes] | None
     """Scheme and sealed hash of the new password."""
     notice: Notice | None
+    by: Caller | None = None
+    """Who was signed in where the link was used."""
 
 
 class _Asked(Struct, frozen=True):
@@ -264,7 +266,7 @@ class Recovery:
             return False  # the password is the directory's, and whoever left it must not come back by mail
         if purpose == "verify":
             return held.state != "verified"
-        proved = [one for one in await stored.listed(self._t.db, account.id) if one.proved]
+        proved = [one for one in await stored.listed(self._t.db, account.id) if one.kind == "email" and one.proved]
         return held.proved or not proved
 
     async def _letter(self, door: str, person: Person, draft: Draft, to: str, by: str = "") -> Waiting | None:
@@ -352,15 +354,19 @@ class Recovery:
 
     async def use(
         self, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
-        door: Door | None = None,
+        door: Door | None = None, by: Caller | None = None,
     ) -> Person:  # fmt: skip
         """Do what the link is for, once, without signing anybody in; return the person as it is then.
 
         `reset` sets the password and ends every session and key; `verify` proves the address; `invite` activates the
         account and sets its password; `undo` brings an address back; `open` lets the owner in again from this network.
-        Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword.
+        Where an account had nothing but claimed addresses and somebody else than its registrant proves one, all that
+        let him in ends, his password too; `password` then takes its place (decision 15).
+
+        :param by: who is signed in where the link is used. Raises BadTicket, TicketExpired, PasswordNeeded,
+            WeakPassword.
         """
-        deed = await self.prepare(purpose, presented, client, password=password, door=door)
+        deed = await self.prepare(purpose, presented, client, password=password, door=door, by=by)
         refused = await self._t.db.transaction(lambda tx: self.perform(tx, deed))
         if refused is not None:
             raise refused
@@ -368,16 +374,17 @@ class Recovery:
 
     async def prepare(
         self, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
-        door: Door | None = None,
+        door: Door | None = None, by: Caller | None = None,
     ) -> Deed:  # fmt: skip
         """Judge a link and make ready what its use writes: the hash, the notices. Raises as `use` does."""
         t = self._t
         ticket, account = await self._found(purpose, presented, door)
         person = await t.people.of(account)
         sealed = None
-        if purpose == "reset" or (purpose == "invite" and (password is not None or not person.has_password)):
-            if password is None:
-                raise refusals.PasswordNeeded
+        needs = purpose == "reset" or (purpose == "invite" and not person.has_password)
+        if needs and password is None:
+            raise refusals.PasswordNeeded
+        if password is not None and (purpose == "reset" or await self.asks_password(purpose, person, client, by)):
             names = (account.first_name, account.last_name, *(i.shown for i in person.identifiers))
             if not (await t.policy()).test:
                 policy.check(password, names, mixed=door is not None and door.mixed_password)
@@ -385,7 +392,16 @@ class Recovery:
         notice = None
         if purpose == "reset":
             notice = await self._notices.draft("password_reset", person, address=client.address)
-        return Deed(ticket, account, client, t.clock.now(), sealed, notice)
+        return Deed(ticket, account, client, t.clock.now(), sealed, notice, by)
+
+    async def asks_password(self, purpose: Purpose, person: Person, client: Client, by: Caller | None) -> bool:
+        """Tell whether whoever holds a link to verify an address or take up an invitation is to choose a password: what
+        the account has was not set by him, as far as anybody can know, and goes when the link is used.
+        """
+        if purpose == "invite":
+            return True
+        stranger = not await claims.is_registrant(self._t.db, person.account, client, by, self._t.clock.now())
+        return purpose == "verify" and person.claimed_only and stranger
 
     async def _found(self, purpose: Purpose, presented: str, door: Door | None) -> tuple[Ticket, Account]:
         ticket = await self._t.tickets.find(purpose, presented, door)
@@ -430,15 +446,22 @@ class Recovery:
         return True
 
     async def _verify(self, tx: Tx, deed: Deed) -> bool:
-        return await self._prove(tx, deed)
+        account, client, now = deed.account, deed.client, deed.now
+        claimed_only = (await accounts.person(tx, account)).claimed_only
+        if not await self._prove(tx, deed):
+            return False
+        if claimed_only and not await claims.is_registrant(tx, account, client, deed.by, now):
+            await claims.disown(tx, account.id, client, now)
+            await self._put_password(tx, deed)
+        return True
 
     async def _invite(self, tx: Tx, deed: Deed) -> bool:
         if not await self._prove(tx, deed):
             return False
-        if deed.password is not None:
-            await self._put_password(tx, deed)
+        # Whoever invited may have set a password; it was never the invited one's.
+        await claims.disown(tx, deed.account.id, deed.client, deed.now)
+        await self._put_password(tx, deed)
         await accounts.set_status(tx, deed.account.id, "active", deed.now)
-        await tickets.drop(tx, deed.account.id, "invite")
         return True
 
     async def _undo(self, tx: Tx, deed: Deed) -> bool:

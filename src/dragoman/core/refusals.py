@@ -201,6 +201,14 @@ class NotOffered(Refusal):
     """This installation does not offer it: switched off, or no mailer is configured."""
 
 
+class RegistrationClosed(Refusal):
+    """Nobody registers here, or not so: switched off, or it would have to be answered by mail and none is sent."""
+
+
+class RegistrationSecret(Refusal):
+    """Only whoever has the secret registers here, and this is not it."""
+
+
 class TooSoon(Waiting):
     """The same was sent a moment ago; asked again later it will be sent again."""
 

@@ -96,7 +96,7 @@ class Sessions:
         return SignedIn(caller.session, person, token, caller.session.ends_at)
 
     async def _confirm(self, id: Id, generation: int) -> None:
-        await self._t.db.transaction(lambda tx: sessions.confirm(tx, id, generation))
+        await sessions.confirm(self._t.db, id, generation)
 
     async def flush_seen(self) -> None:
         """Write down when sessions were last used, and resumed: coarse, some at a time, never awaited by a request."""
@@ -159,11 +159,9 @@ class Sessions:
         if isinstance(verdict, chain.Rotate):
             key_id = self._t.keys().current(door.chain_use).id
             idle_until = None if state.idle is None else now + state.idle
-            moved = await self._t.db.transaction(
-                lambda tx: sessions.rotate(
-                    tx, session.id, session.generation, now, client=here, odd_retries=verdict.after.odd_bits,
-                    key_id=key_id, idle_until=idle_until,
-                )
+            moved = await sessions.rotate(
+                self._t.db, session.id, session.generation, now, client=here, odd_retries=verdict.after.odd_bits,
+                key_id=key_id, idle_until=idle_until,
             )  # fmt: skip
             after = replace(
                 session, generation=session.generation + 1, confirmed_generation=session.generation,
@@ -171,8 +169,8 @@ class Sessions:
             )  # fmt: skip
             return _Child(after, key_id) if moved else None
         if isinstance(verdict, chain.SameChild) and state.key_id is not None:
-            still = not verdict.odd or await self._t.db.transaction(
-                lambda tx: sessions.mark_odd(tx, session.id, session.generation, verdict.odd_bits)
+            still = not verdict.odd or await sessions.mark_odd(
+                self._t.db, session.id, session.generation, verdict.odd_bits
             )
             return _Child(session, state.key_id) if still else None
         if isinstance(verdict, chain.Theft):
@@ -310,7 +308,7 @@ class Sessions:
         until = now + state.idle if session.ends_at is None else min(now + state.idle, session.ends_at)
         if until - session.idle_until < SEEN_EVERY:
             return session.runs_out
-        if not await self._t.db.transaction(lambda tx: sessions.stay(tx, id, until, now)):
+        if not await sessions.stay(self._t.db, id, until, now):
             raise refusals.NotFound
         return until
 

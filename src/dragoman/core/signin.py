@@ -13,7 +13,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import devices, events, judgement, mailed_codes, refusals, second_factor, trying
+from dragoman.core import claims, devices, events, judgement, mailed_codes, refusals, second_factor, trying
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -141,15 +141,16 @@ class SignIn:
 
     async def with_ticket(
         self, door: Door, purpose: Purpose, presented: str, client: Client, *, password: Password | None = None,
-        wish: Wish | None = None,
+        wish: Wish | None = None, by: Caller | None = None,
     ) -> SignedIn | Pending:  # fmt: skip
         """Use a mailed link and sign its owner in: it stands for the password, never for the second factor.
 
         What the link is for is done all the same when a second factor is asked for, or the door does not admit the
-        account. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then NotOffered where a directory
-        answers for the account, NotActive, NotAdmitted, NotVerified, NoUsableFactor, Unavailable.
+        account. `by` is who is signed in already. Raises BadTicket, TicketExpired, PasswordNeeded, WeakPassword; then
+        NotOffered where a directory answers for the account, NotActive, NotAdmitted, NotVerified, NoUsableFactor,
+        Unavailable.
         """
-        deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door)
+        deed = await self._recovery.prepare(purpose, presented, client, password=password, door=door, by=by)
         proof = Proof(deed.account, "mail", deed.now, lambda tx: self._recovery.perform(tx, deed))
         return await self.with_proof(door, proof, client, wish=wish)
 
@@ -285,7 +286,7 @@ class SignIn:
                 return refusals.NotSignedIn()
             if not judgement.is_fresh(live.session, second_factor.client_print(client), now, fresh):
                 return refusals.FreshProofRequired()
-            refused = await perform(tx)
+            refused = claims.planting(await accounts.person(tx, live.account)) or await perform(tx)
             if refused is not None:
                 return refused
             session = await sessions.insert(tx, grant, second_factor.client_print(client))
@@ -364,7 +365,7 @@ class SignIn:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
-        refused = judgement.unfit(began.door, person, offers)
+        refused = judgement.unfit(began.door, person, offers, self._t.latest().wants_verified)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused

@@ -18,12 +18,13 @@ from dragoman.storage import tickets
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.tickets import Ticket
 
-Purpose = Literal["reset", "verify", "invite", "undo", "open", "magic"]
+Purpose = Literal["reset", "verify", "invite", "activate", "undo", "open", "magic"]
 MINUTE: Millis = 60_000
 HOUR: Millis = 60 * MINUTE
 DAY: Millis = 24 * HOUR
 LIVES: Mapping[Purpose, Millis] = {
-    "reset": HOUR, "verify": DAY, "invite": 7 * DAY, "undo": 7 * DAY, "open": DAY, "magic": 10 * MINUTE,
+    "reset": HOUR, "verify": DAY, "invite": 7 * DAY, "activate": 7 * DAY, "undo": 7 * DAY, "open": DAY,
+    "magic": 10 * MINUTE,
 }  # fmt: skip
 """How long each is good (decision 44)."""
 KEPT = 3
@@ -31,6 +32,8 @@ KEPT = 3
 UNDO_KEPT = 250
 """The same for links to undo: more than an account's changes of addresses in 7 days can make (`core/addresses.py`), so
 that none of them voids the link of an earlier one."""
+ACTIVATE_KEPT = 200
+"""The same for links to register with, of whoever made them: another's address is in each."""
 TOKEN_BYTES = 32
 HANDLE_BYTES = 16
 
@@ -78,7 +81,8 @@ class Tickets:
 
     async def put(self, tx: Tx, draft: Draft) -> None:
         """Store a drawn ticket; the account's oldest live ones of its purpose beyond three go."""
-        await tickets.insert(tx, draft.ticket, UNDO_KEPT if draft.ticket.purpose == "undo" else KEPT)
+        keep = {"undo": UNDO_KEPT, "activate": ACTIVATE_KEPT}.get(draft.ticket.purpose, KEPT)
+        await tickets.insert(tx, draft.ticket, keep)
 
     async def renew(self, tx: Tx, before: Ticket, draft: Draft) -> bool:
         """Store another token in a ticket's place: the one before is void. False when it was used meanwhile."""
@@ -96,6 +100,10 @@ class Tickets:
         if ticket.ends_at <= self._clock.now():
             raise refusals.TicketExpired
         return ticket
+
+    def hash_of(self, purpose: Purpose, presented: str) -> bytes:
+        """Return what a token of no door's own form is stored under."""
+        return _hash(purpose, presented.encode("utf-8", "surrogatepass"))
 
     def _handle(self, purpose: Purpose, presented: str, door: Door | None) -> bytes:
         if door is None or door.ticket is None or purpose != "verify":

@@ -43,6 +43,8 @@ class Tools(Struct):
     tickets: Tickets
     policy: Callable[[], Awaitable[Policy]]
     """What the operator chose, as it is in force now."""
+    latest: Callable[[], Policy]
+    """The same as this process read it last: for judgements within a transaction, which read nothing else."""
     doors: Mapping[str, Door]
     directory: Consultation
     schemes: Collection[str] = ()

@@ -351,6 +351,11 @@ async def has_administrator(db: Engine) -> bool:
     return bool(await db.scan(_ADMINISTRATOR))
 
 
+async def administered(db: Reader) -> bool:
+    """Tell the same within a transaction."""
+    return await db.one(_ADMINISTRATOR) is not None
+
+
 async def count(db: Engine) -> int:
     """Return how many accounts there are, deleted ones left out."""
     return int((await db.scan(_COUNT))[0][0])

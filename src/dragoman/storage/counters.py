@@ -48,6 +48,7 @@ _PUT_MARK = Statement(
 _TOUCH_MARK = Statement("update mark set last_at = :now where hash = :hash", hot=True)
 _DROP_MARK = Statement("delete from mark where hash = :hash", hot=True)
 _DROP_MARKS = Statement("delete from mark where account = :account")
+_FORGET_NETWORKS = Statement("delete from known_network where account = :account")
 _SWEEP_MARKS = Statement(
     "delete from mark where hash in (select hash from mark where last_at < :before order by last_at limit 200)"
 )
@@ -132,6 +133,11 @@ async def drop_mark(tx: Tx, mark: bytes) -> None:
 async def drop_marks(tx: Tx, account: Id) -> None:
     """Let all marks of an account die."""
     await tx.run(_DROP_MARKS, account=account)
+
+
+async def forget_networks(tx: Tx, account: Id) -> None:
+    """Let no network be known to the account any more."""
+    await tx.run(_FORGET_NETWORKS, account=account)
 
 
 async def sweep_known(tx: Tx, before: Millis) -> int:

@@ -27,6 +27,7 @@ __all__ = [
     "TooManyRows",
     "Tx",
     "UnstorableValue",
+    "Writer",
 ]
 
 T = TypeVar("T")
@@ -85,15 +86,24 @@ class Reader(Protocol):
         """Return all rows, at most 200; raises TooManyRows beyond."""
 
 
-class Tx(Reader, Protocol):
-    """A transaction under way. Valid only inside the `fn` it was given to, and used by one `await` at a time."""
+class Writer(Protocol):
+    """What both an engine and a transaction can do: one write."""
 
     async def run(self, statement: Statement, /, **args: Any) -> int:
-        """Run a write and return the number of rows it changed. Raises ConstraintViolated."""
+        """Run a write and return the number of rows it changed. Raises ConstraintViolated.
+
+        On an engine it is a transaction of its own, on disk when this returns, and never SERIALIZABLE: whatever it
+        depends on stands in its own `where`, so that of many at once each finds the row as the one before left it.
+        Raises StorageUnavailable (nothing kept), StorageBusy, OutcomeUnknown besides.
+        """
 
 
-class Engine(Reader, Protocol):
-    """A database: point reads outside any transaction, scans, and transactions.
+class Tx(Reader, Writer, Protocol):
+    """A transaction under way. Valid only inside the `fn` it was given to, and used by one `await` at a time."""
+
+
+class Engine(Reader, Writer, Protocol):
+    """A database: point reads and single writes outside any transaction, scans, and transactions.
 
     An engine belongs to the event loop it was opened in. Reads see every write that was acknowledged before.
     """

@@ -43,6 +43,7 @@ RETRIES = 5
 _FIRST_PAUSE_SECONDS = 0.004
 _SETTINGS = {
     "application_name": "dragoman",
+    "default_transaction_isolation": "read committed",
     "idle_in_transaction_session_timeout": "30s",
     "jit": "off",
     "timezone": "UTC",
@@ -74,9 +75,7 @@ class PostgresTx:
 
     async def run(self, statement: Statement, /, **args: Any) -> int:
         """Run a write and return the number of rows it changed."""
-        tag = str(await self._perform(self._connection.execute, statement, args))
-        count = tag.rpartition(" ")[2]  # "INSERT 0 1", "UPDATE 3"; "CREATE TABLE" has none
-        return int(count) if count.isdecimal() else 0
+        return _count(await self._perform(self._connection.execute, statement, args))
 
     async def _perform(self, call: Callable[..., Awaitable[Any]], statement: Statement, args: dict[str, Any]) -> Any:
         if self.failure is not None:
@@ -157,6 +156,19 @@ class PostgresEngine:
         """Run a read that may be long; no limit on rows."""
         return [tuple(row) for row in await self._fetch(statement, args)]
 
+    async def run(self, statement: Statement, /, **args: Any) -> int:
+        """Run one write as a transaction of its own, and return the number of rows it changed.
+
+        At READ COMMITTED a write that met another's row judges its `where` again when that one is done, so there is
+        nothing to try again; and one round trip does for three.
+        """
+        if self._closing:
+            raise StorageUnavailable("the database is closed")
+        task = asyncio.create_task(self._run_alone(statement, statement.bind(args)))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
     async def transaction(self, fn: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `fn` SERIALIZABLE, up to 5 times more when it clashes with another (decision 30), and commit."""
         if self._closing:
@@ -204,6 +216,20 @@ class PostgresEngine:
                 return await connection.fetch(statement.dollar, *values)
             except DRIVER_ERRORS as error:
                 raise_failure(error, statement)
+
+    async def _run_alone(self, statement: Statement, values: list[Any]) -> int:
+        for _ in range(RETRIES):
+            async with self._borrowed() as connection:
+                try:
+                    return _count(await connection.execute(statement.dollar, *values))
+                except DRIVER_ERRORS as error:
+                    failure = failure_of(error, statement)
+            if isinstance(failure, Conflict):
+                continue
+            if isinstance(failure, StorageUnavailable):
+                failure = OutcomeUnknown(str(failure))
+            raise failure from None
+        raise StorageUnavailable(f"other transactions were in the way {RETRIES} times")
 
     async def _until_kept(self, fn: Callable[[Tx], Awaitable[T]]) -> T:
         """Try `fn` until no other transaction is in its way.
@@ -300,6 +326,12 @@ async def _roll_back(connection: Connection) -> None:
 
 async def _keep_session(connection: Any) -> None:
     """Leave the session as it is between two users: we never change it, and a reset costs a round trip."""
+
+
+def _count(tag: Any) -> int:
+    """Return how many rows a command tag speaks of: `INSERT 0 1`, `UPDATE 3`; `CREATE TABLE` of none."""
+    count = str(tag).rpartition(" ")[2]
+    return int(count) if count.isdecimal() else 0
 
 
 def _limited(rows: list[asyncpg.Record], statement: Statement) -> list[Row]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from dragoman.model import Account, Caller, Grant, Id, Millis, Session
 from dragoman.storage.accounts import ACCOUNT_COLUMNS, account_of
-from dragoman.storage.engine import Reader, Row, Statement, Tx
+from dragoman.storage.engine import Reader, Row, Statement, Tx, Writer
 from dragoman.storage.sealing import Sealer, where
 
 _COLUMNS = """
@@ -219,30 +219,30 @@ async def chain(db: Reader, id: Id) -> Chain | None:
 
 
 async def rotate(
-    tx: Tx, id: Id, generation: int, now: Millis, *, client: bytes, odd_retries: int, key_id: int,
+    db: Writer, id: Id, generation: int, now: Millis, *, client: bytes, odd_retries: int, key_id: int,
     idle_until: Millis | None,
 ) -> bool:  # fmt: skip
     """Move a chain from `generation` to the next, if it still stands there; tell whether it did."""
-    changed = await tx.run(
+    changed = await db.run(
         _ROTATE, id=id, generation=generation, now=now, client=client, odd_retries=odd_retries, key_id=key_id,
         idle_until=idle_until,
     )  # fmt: skip
     return changed == 1
 
 
-async def mark_odd(tx: Tx, id: Id, generation: int, odd_retries: int) -> bool:
+async def mark_odd(db: Writer, id: Id, generation: int, odd_retries: int) -> bool:
     """Record a late or foreign retry within the present generation; tell whether the chain still stands there."""
-    return await tx.run(_MARK_ODD, id=id, generation=generation, odd_retries=odd_retries) == 1
+    return await db.run(_MARK_ODD, id=id, generation=generation, odd_retries=odd_retries) == 1
 
 
-async def confirm(tx: Tx, id: Id, generation: int) -> None:
+async def confirm(db: Writer, id: Id, generation: int) -> None:
     """Record that something issued with this generation was presented, so that its parent is spent."""
-    await tx.run(_CONFIRM, id=id, generation=generation)
+    await db.run(_CONFIRM, id=id, generation=generation)
 
 
-async def stay(tx: Tx, id: Id, idle_until: Millis, now: Millis) -> bool:
+async def stay(db: Writer, id: Id, idle_until: Millis, now: Millis) -> bool:
     """Move the idle end of a live session; tell whether it is one that has such an end."""
-    return await tx.run(_STAY, id=id, idle_until=idle_until, now=now) == 1
+    return await db.run(_STAY, id=id, idle_until=idle_until, now=now) == 1
 
 
 async def proved(tx: Tx, id: Id, now: Millis, print_of_client: bytes) -> None:

@@ -109,6 +109,15 @@ class SqliteEngine:
         """Run a read that may be long on a reader thread; no limit on rows."""
         return await self._readers.fetch(statement, statement.bind(args))
 
+    async def run(self, statement: Statement, /, **args: Any) -> int:
+        """Run one write in the writer's next group and return the number of rows it changed."""
+        statement.bind(args)  # what cannot be kept is refused before it waits
+
+        async def fn(tx: Tx) -> int:
+            return await tx.run(statement, **args)
+
+        return await self.transaction(fn)
+
     async def transaction(self, fn: Callable[[Tx], Awaitable[T]]) -> T:
         """Run `fn` in the writer's next group and return its value once the commit is on disk (decision 31)."""
         future: asyncio.Future[T] = self._loop.create_future()

@@ -104,9 +104,12 @@ async def address_in_question(call: Call) -> Answer:
     return await _asked(call, "verify")
 
 
-@operation("POST", "/verify/{token}", access="open", hidden=True, tag=TAG)
-async def confirm_address(call: Call) -> Answer:
-    """Record that the address was proved."""
+@operation("POST", "/verify/{token}", body=Chosen, access="open", hidden=True, tag=TAG)
+async def confirm_address(call: Call, body: Chosen) -> Answer:
+    """Record that the address was proved; with a new password, where it was somebody else who registered it."""
+    linked, _ = await _linked(call, "verify")
+    if await _is_strangers(call, "verify", linked):
+        return await _chosen(call, "verify", body)
     return await _done(call, "verify")
 
 
@@ -143,7 +146,15 @@ async def _asked(call: Call, purpose: Purpose, problem: str = "") -> Answer:
     """Show the form of a good link. Raises BadTicket, TicketExpired."""
     await ready()
     linked, _ = await _linked(call, purpose)
-    return form(call, purpose, _FIELDS.get(purpose, ""), problem=problem, facts=_facts(purpose, linked))
+    name, fields = str(purpose), _FIELDS.get(purpose, "")
+    if await _is_strangers(call, purpose, linked):
+        name, fields = "verify.stranger", "password"
+    return form(call, name, fields, problem=problem, facts=_facts(purpose, linked))
+
+
+async def _is_strangers(call: Call, purpose: Purpose, linked: Linked) -> bool:
+    """Tell whether the one who confirms an address is not known to be the one who registered it (decision 15)."""
+    return purpose == "verify" and await call.core.recovery.asks_password(purpose, linked.person, call.client, None)
 
 
 async def _chosen(call: Call, purpose: Purpose, body: Chosen) -> Answer:

@@ -168,6 +168,14 @@ await step('devices', async () => {
   same((await api.call('get', '/devices', {})).devices[0]?.trustLevel, 'LOW');
 });
 
+await step('settings: replace, merge, remove by dotted key', async () => {
+  await api.call('post', '/settings/user', {}, { settings: { theme: 'dark', mail: { daily: true, weekly: false } } });
+  await api.call('put', '/settings/user', {}, { mail: { weekly: true } });
+  same((await api.call('delete', '/settings/user', {}, { keys: ['theme', 'mail.daily'] })).success, true);
+  same((await api.call('get', '/settings/user', {})).settings, { mail: { weekly: true } });
+  await refused(api.call('delete', '/settings/user', {}, { keys: [] }), 400, 'INVALID_REQUEST');
+});
+
 await step('revoking the other session', async () => {
   const { tokens } = await api.call('get', '/token', {});
   const there = given(tokens.find((each) => !each.current), 'the other session');

@@ -55,6 +55,8 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.PasswordNeeded: _ODD,
     refusals.SamePassword: _ODD,
     refusals.NotOffered: _FORBIDDEN,
+    refusals.RegistrationClosed: _FORBIDDEN,
+    refusals.RegistrationSecret: _FORBIDDEN,
     refusals.TooSoon: _LATER,
     refusals.SettingRefused: _ODD,
     refusals.LastAdministrator: _FORBIDDEN,

@@ -148,7 +148,9 @@ def test_the_document_closes_its_answers() -> None:
     assert set(shown["paths"]) == {
         "/user/login", "/user/refresh", "/user/logout", "/user/profile", "/mfa/verify-login",
         "/user/pre-verify-email", "/user/verify-email", "/user/resend-verification/{verification_token_id}",
-        "/user/request-reset-password", "/user/reset-password", "/user/deactivate", "/user/{user_id}",
+        "/user/request-reset-password", "/user/reset-password", "/user/register", "/user/activate", "/links",
+        "/links/{link_id}", "/user/quota",
+        "/user/deactivate", "/user/{user_id}",
         "/user/{user_id}/role", "/organization/users", "/organization/users/{user_id}",
         "/organization/users/{user_id}/activate", "/organization/users/{user_id}/resend-invitation",
         "/settings/user", "/settings/organization",

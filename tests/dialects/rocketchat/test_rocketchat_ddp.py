@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from dragoman.dialects.rocketchat.ddp import connection
 from dragoman.model import Password
 from kit.ddp import Ddp, dialled, digest, listening
-from kit.house import PASSWORD, House, Totp, client
+from kit.house import PASSWORD, House, Totp, client, open_house
 
 pytestmark = pytest.mark.slow
 
@@ -435,9 +436,28 @@ async def test_a_session_is_asked_for_again_by_each_method(
     assert await house.sessions() == []
 
 
+NEWCOMER = {"email": "bob@example.org", "pass": NEW, "name": "Bob Example"}
+
+
 async def test_register_user(ddp: Ddp) -> None:
     error = await ddp.refused("registerUser", {"email": "x@example.com", "pass": "x", "name": "x"})
     assert core(error) == {"error": "error-user-registration-disabled", "reason": "User registration is disabled"}
+    for odd in ((), ({},), ("x",), ({**NEWCOMER, "pass": 5},)):
+        assert core(await ddp.refused("registerUser", *odd)) == {"error": 400, "reason": "Match failed"}
+
+
+async def test_register_user_where_people_may(tmp_path: Path) -> None:
+    async with (
+        open_house(tmp_path, accounts__registration="public") as house,
+        listening(house.app) as server,
+        dialled(server) as ddp,
+    ):
+        id = await ddp.done("registerUser", NEWCOMER)
+        bob = await house.core.accounts.person(await house.core.accounts.named("bob"))
+        assert id == bob.aliases["rocketchat"]
+        assert core(await ddp.refused("registerUser", NEWCOMER)) == {"error": "403", "reason": "Email already exists."}
+        assert (await ddp.refused("registerUser", {**NEWCOMER, "name": "<b>"}))["error"] == 400
+        assert (await ddp.sign_in("bob", NEW))["id"] == id
 
 
 @pytest.mark.parametrize("password", [NEW, digest(NEW)])
@@ -604,11 +624,11 @@ async def test_calls_of_one_user_are_limited_over_connections(
         await three.done("login", {"resume": token})
         for one in (ddp, two):
             for _ in range(10):
-                assert (await one.refused("registerUser"))["error"] == "error-user-registration-disabled"
-        assert (await three.refused("registerUser"))["error"] == "too-many-requests"
+                assert (await one.refused("registerUser", NEWCOMER))["error"] == "error-user-registration-disabled"
+        assert (await three.refused("registerUser", NEWCOMER))["error"] == "too-many-requests"
     async with dialled(server) as bob:
         await bob.sign_in("bob")
-        assert (await bob.refused("registerUser"))["error"] == "error-user-registration-disabled"
+        assert (await bob.refused("registerUser", NEWCOMER))["error"] == "error-user-registration-disabled"
 
 
 def hold_time(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:

@@ -43,6 +43,8 @@ DEFAULTS: dict[str, Any] = {
     f"{RATE}_Limit_Time_Default": 60_000,
     "Rate_Limiter_Limit_RegisterUser": 100,
     "Accounts_RegistrationForm": "Public",
+    "Accounts_ManuallyApproveNewUsers": False,
+    "Accounts_EmailVerification": False,
     "Accounts_PasswordReset": True,
 }
 """What the configuration of this file says, in the contract's names and units."""
@@ -60,6 +62,8 @@ TIGHTER: dict[str, Any] = {
     f"{RATE}_Limit_Time_Default": 120_500,
     "Rate_Limiter_Limit_RegisterUser": 1,
     "Accounts_RegistrationForm": "Disabled",
+    "Accounts_ManuallyApproveNewUsers": True,
+    "Accounts_EmailVerification": True,
     "Accounts_PasswordReset": False,
 }
 
@@ -72,11 +76,13 @@ LOOSER: dict[str, tuple[Any, ...]] = {
     f"{FACTOR}By_Email_Enabled": (),
     f"{FACTOR}By_Email_Code_Expiration": (601, 3600, 0, -600, 59),
     f"{FACTOR}RememberFor": (601, 1800, -1, 0),
+    "Accounts_RegistrationForm": ("Secret", "public", "PUBLIC", "private", ""),
+    "Accounts_ManuallyApproveNewUsers": (),
+    "Accounts_EmailVerification": (),
     RATE: (),
     f"{RATE}_Limit_Calls_Default": (100_001, 0, -1),
     f"{RATE}_Limit_Time_Default": (59_999, 60, 0, -60_000, 3_600_001),
     "Rate_Limiter_Limit_RegisterUser": (101, 0, -1),
-    "Accounts_RegistrationForm": ("Secret URL", "public", "PUBLIC", ""),
     "Accounts_PasswordReset": (),
 }
 """Beyond what the file allows; of the switches the file's own value is the loosest there is."""

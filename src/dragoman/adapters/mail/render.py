@@ -39,6 +39,7 @@ _NEEDS = {
     "reset": ("link",),
     "verify": ("link",),
     "invite": ("link",),
+    "activate": ("link",),
     "code": ("code",),
     "magic": ("link", "code"),
 }

@@ -101,6 +101,18 @@ def _of_dialects(settings: Settings) -> list[Finding]:
             Finding("note", "limits.exempt_networks", f"whoever is in {listed} may guess at many accounts without being"
                     " blocked", "name as few and as small networks as can be")
         )  # fmt: skip
+    told = [name for name in ("registration", "sign_up") if getattr(settings.accounts, name) in ("public", "secret")]
+    if told and not settings.accounts.conceal:
+        found.append(
+            Finding("note", "accounts.conceal", "whoever registers is told that an address or name is taken"
+                    f" (accounts.{' and accounts.'.join(told)}; ten answers an hour and network)",
+                    "set accounts.conceal = true, or private there; both need mail")
+        )  # fmt: skip
+    if settings.accounts.registration in ("public", "private"):
+        found.append(
+            Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
+                    " other", "set it to secret, or accounts.approval = true")
+        )  # fmt: skip
     for mount in app.mounts(settings):
         if not mount.live:
             continue

@@ -8,17 +8,19 @@ from dragoman.dialects.flashback import (
     organization,
     people,
     providers,
+    quota,
+    registering,
     routes,
     sessions,
     settings,
 )
 from dragoman.dialects.flashback.errors import dress, refuse
-from dragoman.dialects.flashback.routes import DOOR, Config, authenticate
+from dragoman.dialects.flashback.routes import DOOR, Config, Plan, authenticate
 from dragoman.dialects.flashback.wire import Failure
 from dragoman.dialects.flashback.wire_organization import ChangeFailure, ListFailure
 from dragoman.http import BodyRules, Cors, Dialect, single_leading_slash
 
-__all__ = ["DIALECT", "DOOR", "Config", "dialect"]
+__all__ = ["DIALECT", "DOOR", "Config", "Plan", "dialect"]
 
 PARTS = (
     routes,
@@ -29,6 +31,8 @@ PARTS = (
     sessions,
     devices,
     providers,
+    registering,
+    quota,
 )
 """Where the operations are, in the order of the document."""
 

@@ -41,8 +41,16 @@ _LATER = No(503, "SERVICE_UNAVAILABLE", "The server is busy; try again shortly")
 INVALID_RESET = No(400, "INVALID_RESET_TOKEN", "The link is not valid; ask for a new one")
 """What a token that is no good is called at `POST /user/reset-password`."""
 
+_INVALID_ACTIVATION = No(400, "INVALID_ACTIVATION_LINK", "The link is not valid, or not for this address")
 INVALID_ROLE = No(400, "INVALID_ROLE", "The role is none that can be given")
 
+_OF_LINKS: Mapping[str, No] = {
+    RESET: INVALID_RESET,
+    "/user/register": _INVALID_ACTIVATION,
+    "/user/activate": _INVALID_ACTIVATION,
+    "/links/{link_id}": _INVALID_ACTIVATION,
+}
+"""What a bad link is called where it is not one to verify an address with."""
 _OF_UPDATE: Mapping[type[Refusal], No] = {
     refusals.WrongPassword: No(403, "INVALID_PASSWORD", "The present password is not right"),
     refusals.NoPasswordSet: No(400, "PROVIDER_USER_PASSWORD", "The account signs in through its provider"),
@@ -103,6 +111,8 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.PasswordNeeded: No(400, "PASSWORD_REQUIRED", "Choose a password"),
     refusals.SamePassword: No(400, "WEAK_PASSWORD", "Choose a password that is not the present one"),
     refusals.NotOffered: No(403, "FORBIDDEN", "This server does not offer it"),
+    refusals.RegistrationClosed: No(403, "FORBIDDEN", "Nobody registers here by himself"),
+    refusals.RegistrationSecret: No(403, "FORBIDDEN", "Only those who are invited register here"),
     refusals.TooSoon: No(429, "RATE_LIMITED", "A mail was sent a moment ago; try again shortly"),
     refusals.SettingRefused: No(400, "INVALID_REQUEST", "The setting cannot take this value"),
     refusals.LastAdministrator: No(400, "LAST_OWNER", "Nobody else could administer this installation"),
@@ -151,8 +161,8 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
     no, text, path = REFUSALS[type(refusal)], None, call.operation.path if call.operation is not None else ""
     if isinstance(refusal, refusals.NotFound) and call.operation is not None:
         no = MISSING.get(call.operation.tag, no)
-    elif isinstance(refusal, refusals.BadTicket) and path == RESET:
-        no = INVALID_RESET
+    elif isinstance(refusal, refusals.BadTicket):
+        no = _OF_LINKS.get(path, no)
     elif isinstance(refusal, refusals.NotOffered) and path.startswith("/auth/"):
         no = PROVIDER_NOT_OFFERED
     elif path == UPDATE:

@@ -21,14 +21,20 @@ _VERIFIES: tuple[Purpose, ...] = ("verify", "invite")
     "/user/pre-verify-email",
     body=wire.PreVerify,
     answers={200: wire.PreVerified},
-    access="open",
+    access="optional",
+    accepts_limited=True,
     tag="user",
     examples={"token": {"token": TOKEN}},
 )
 async def pre_verify_email(call: Call, body: wire.PreVerify) -> wire.PreVerified:
-    """Tell a page whether to ask for a password before it verifies an address. The token stays good."""
-    purpose, person = await call.core.recovery.purpose_of(_VERIFIES, body.token, door=DOOR)
-    asks = purpose == "invite" and not person.has_password
+    """Tell a page whether to ask for a password before it verifies an address. The token stays good.
+
+    It is to ask the invited, and whoever is not known to be the one who registered the address: without a bearer of the
+    account, from a network that it does not know.
+    """
+    recovery = call.core.recovery
+    purpose, person = await recovery.purpose_of(_VERIFIES, body.token, door=DOOR)
+    asks = await recovery.asks_password(purpose, person, call.client, call.caller)
     return wire.PreVerified(message="Choose a password" if asks else "Ready to verify", has_password=not asks)
 
 
@@ -37,18 +43,22 @@ async def pre_verify_email(call: Call, body: wire.PreVerify) -> wire.PreVerified
     "/user/verify-email",
     body=wire.Verify,
     answers={200: wire.LoggedIn},
-    access="open",
+    access="optional",
+    accepts_limited=True,
     tag="user",
     examples={"verify": {"token": TOKEN}, "invited": {"token": TOKEN, "password": "another Horse battery 7"}},
 )
 async def verify_email(call: Call, body: wire.Verify) -> wire.LoggedIn:
     """Verify an address, or take up an invitation with a password, and sign in.
 
+    Where somebody else registered the address, his sessions and his password end; `password` takes its place.
     Where the account has a second factor, the access token is limited, as that of a login is.
     """
     purpose, _ = await call.core.recovery.purpose_of(_VERIFIES, body.token, door=DOOR)
     password = Password.from_plain(body.password) if body.password else None
-    outcome = await call.core.signin.with_ticket(DOOR, purpose, body.token, call.client, password=password)
+    outcome = await call.core.signin.with_ticket(
+        DOOR, purpose, body.token, call.client, password=password, by=call.caller
+    )
     return wire.logged_in(outcome, call.config(Config).expires_at_unit)
 
 

@@ -38,6 +38,16 @@ DOOR = Door(
 )
 
 
+class Plan(Struct, frozen=True):
+    """A subscription, and what it allows."""
+
+    id: str
+    name: str
+    description: str
+    capabilities: tuple[str, ...]
+    """Of each: code, type, period, most, and a text, separated by spaces."""
+
+
 class Config(Struct, frozen=True):
     """What an operator may choose."""
 
@@ -47,6 +57,8 @@ class Config(Struct, frozen=True):
     """Bytes of JSON that the settings of a user or an organization may take."""
     settings_depth: int = 10
     """How many objects and lists may be in one another there."""
+    plan: Plan | None = None
+    """The subscription that everybody has; None: nobody has one (open point 25)."""
 
 
 async def authenticate(call: Call) -> Caller:

@@ -59,6 +59,8 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.PasswordNeeded: (400, VALIDATION_FAILED),
     refusals.SamePassword: (400, VALIDATION_FAILED),
     refusals.NotOffered: (403, "FORBIDDEN"),
+    refusals.RegistrationClosed: (403, "FORBIDDEN"),
+    refusals.RegistrationSecret: (403, "FORBIDDEN"),
     refusals.TooSoon: (429, "TOO_MANY_REQUESTS"),
     refusals.SettingRefused: (403, "FORBIDDEN"),
     refusals.LastAdministrator: (403, "FORBIDDEN"),

@@ -95,6 +95,8 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.PasswordNeeded: Words(400, _INVALID, "invalid argument: a password is required"),
     refusals.SamePassword: Words(400, _INVALID, "invalid argument: the new password is the old one"),
     refusals.NotOffered: Words(403, _DENIED, "permission denied: not offered here"),
+    refusals.RegistrationClosed: Words(403, _DENIED, "permission denied: registration is closed"),
+    refusals.RegistrationSecret: Words(403, _DENIED, "permission denied: registration needs a secret"),
     refusals.TooSoon: _EXHAUSTED,
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),

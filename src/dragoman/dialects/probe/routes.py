@@ -110,7 +110,7 @@ async def change_password(call: Call, body: wire.ChangePassword, query: wire.Cha
 
 
 @operation(
-    "POST", f"{BASE}/auth/verify", body=wire.Verify, answers={200: wire.Verified}, access="open", tag="Auth",
+    "POST", f"{BASE}/auth/verify", body=wire.Verify, answers={200: wire.Verified}, access="optional", tag="Auth",
     headers=(carriers.CAPTCHA_HEADER,),
     examples={"example": {"verify-token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ0eXBlIjoidmVyaWZ5In0.AAAA"}},
 )  # fmt: skip
@@ -121,7 +121,7 @@ async def verify(call: Call, body: wire.Verify) -> wire.Verified:
     """
     carriers.captcha(call)
     try:
-        person = await call.core.recovery.use("verify", body.verify_token, call.client, door=DOOR)
+        person = await call.core.recovery.use("verify", body.verify_token, call.client, door=DOOR, by=call.caller)
     except refusals.BadTicket:
         return wire.NOT_VERIFIED
     return wire.verified(person)

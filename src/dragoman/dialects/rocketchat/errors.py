@@ -116,11 +116,22 @@ def _later(refusal: refusals.Waiting, _: Call) -> Answer:
     return Answer(dressed.status, dressed.body, (("retry-after", seconds),))
 
 
-def _taken(refusal: refusals.IdentifierTaken, _: Call) -> Answer:
+def _registers(call: Call) -> bool:
+    """Tell whether somebody registers: over REST, or over DDP, where no other method takes a name."""
+    return call.operation is None or call.operation.path == "/api/v1/users.register"
+
+
+def _taken(refusal: refusals.IdentifierTaken, call: Call) -> Answer:
+    if _registers(call):
+        if refusal.kind == "email":
+            return failure(400, "Email already exists.", "403")
+        return failure(400, "Username is already in use")
     return failure(400, f"This {refusal.kind} is already in use :(", "error-field-unavailable")
 
 
-def _unusable(refusal: refusals.BadIdentifier, _: Call) -> Answer:
+def _unusable(refusal: refusals.BadIdentifier, call: Call) -> Answer:
+    if _registers(call) and refusal.kind == "username":
+        return failure(400, "The username provided is not valid")
     return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
 
 
@@ -177,6 +188,10 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.PasswordNeeded: failure(400, "A password is required", "error-password-required"),
     refusals.SamePassword: failure(400, "The new password is the old one", "error-password-same-as-current"),
     refusals.NotOffered: _not_offered,
+    refusals.RegistrationClosed: failure(400, "User registration is disabled", "error-user-registration-disabled"),
+    refusals.RegistrationSecret: failure(
+        400, "User registration is only allowed via Secret URL", "error-user-registration-secret"
+    ),
     refusals.TooSoon: failure(429, "Error, too many requests", "error-too-many-requests"),
     refusals.SettingRefused: _setting_refused,
     refusals.LastAdministrator: failure(

@@ -44,13 +44,13 @@ async def send_confirmation_email(call: Call, body: wire.ByAddress) -> wire.Done
     "/api/v1/users.verifyEmail",
     body=wire.MailedToken,
     answers={200: wire.Done},
-    access="open",
+    access="optional",
     tag="users",
     examples={"token": {"token": "sL0hKBY0lb2nSeFrlXgZZyC7NxVkT3eQ2l8mJwYd5uE"}},
 )
 async def verify_email(call: Call, body: wire.MailedToken) -> wire.Done:
     """Confirm an address with the token that was mailed to it. Signs nobody in."""
-    await call.core.recovery.use("verify", body.token, call.client, door=call.door)
+    await call.core.recovery.use("verify", body.token, call.client, door=call.door, by=call.caller)
     return wire.DONE
 
 

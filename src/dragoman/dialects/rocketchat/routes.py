@@ -22,6 +22,7 @@ from dragoman.dialects.rocketchat import (
     method_call,
     permissions,
     public,
+    registering,
     settings,
     wire,
 )
@@ -186,6 +187,7 @@ OPERATIONS = (
     *mailed.OPERATIONS,
     *avatars.OPERATIONS,
     *discovery.OPERATIONS,
+    *registering.OPERATIONS,
     *keys.OPERATIONS,
     *ldap.OPERATIONS,
     *permissions.OPERATIONS,

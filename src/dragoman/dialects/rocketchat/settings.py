@@ -57,7 +57,8 @@ def _of_millis(millis: Any) -> Any:
     return millis / 1000 if type(millis) in (int, float) and abs(millis) < 1e12 else millis
 
 
-_FORMS = {"disabled": "Disabled", "public": "Public"}
+_FORMS = {"disabled": "Disabled", "secret": "Secret URL", "private": "Public", "public": "Public"}
+"""What this wire calls the words; to its clients, whether an address is told to be taken makes no difference."""
 _WORDS = {form: word for word, form in _FORMS.items()}
 
 
@@ -80,17 +81,23 @@ MAPPED: Mapping[str, Mapped] = {
     f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
     f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
     f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
+    "Accounts_RegistrationForm": Mapped(
+        "accounts.registration", "Disabled, Secret URL or Public", _FORMS.__getitem__, _word
+    ),
+    "Accounts_ManuallyApproveNewUsers": Mapped("accounts.approval", _SWITCH),
+    "Accounts_EmailVerification": Mapped("dialects.rocketchat.require_verified", _SWITCH),
     f"{_RATE}": Mapped("dialects.rocketchat.rate_limit", _SWITCH),
     f"{_RATE}_Limit_Calls_Default": Mapped("dialects.rocketchat.rate_limit_calls", _ONE_OR_MORE),
     f"{_RATE}_Limit_Time_Default": Mapped(
         "dialects.rocketchat.rate_limit_seconds", "a number of milliseconds from 1000", _millis, _of_millis
     ),
     "Rate_Limiter_Limit_RegisterUser": Mapped("dialects.rocketchat.rate_limit_register", _ONE_OR_MORE),
-    "Accounts_RegistrationForm": Mapped("accounts.registration", "Disabled or Public", _FORMS.__getitem__, _word),
     "Accounts_PasswordReset": Mapped("accounts.password_reset", _SWITCH, mailed=True),
 }
 """Settings that administrators read and change at run time (contract sections 7.1, 8 and 10)."""
 
+_SECRET = "Accounts_RegistrationForm_SecretURL"  # noqa: S105  the name of a setting
+"""Shown to nobody: `accounts.registration_secret` stands in the configuration file alone."""
 _EXEMPT = f"{_BLOCK}Ip_Whitelist"
 UNDER_TEST: Mapping[str, Mapped] = {
     f"{_BLOCK}Enabled": Mapped("test.block", _SWITCH),
@@ -110,12 +117,11 @@ _FIXED: Mapping[str, Shown] = {
     "Accounts_AllowRealNameChange": True,
     "Accounts_AllowUsernameChange": True,
     "Accounts_EmailOrUsernamePlaceholder": "",
-    "Accounts_EmailVerification": False,
     "Accounts_Iframe_api_method": "POST",
     "Accounts_Iframe_api_url": "",
-    "Accounts_ManuallyApproveNewUsers": False,
     "Accounts_PasswordPlaceholder": "",
     "Accounts_RegistrationForm_LinkReplacementText": "",
+    _SECRET: "",
     "Accounts_ShowFormLogin": True,
     f"{_FACTOR}By_Email_Auto_Opt_In": False,
     f"{_FACTOR}By_TOTP_Enabled": True,
@@ -133,7 +139,7 @@ _FIXED: Mapping[str, Shown] = {
     "Site_Name": "Dragoman",
 }
 """What cannot be changed here, as it is."""
-_PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_")
+_PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_", _SECRET)
 """How the names begin of what nobody but administrators is told."""
 
 
@@ -172,7 +178,11 @@ async def change(call: Call, name: str, value: Any) -> None:
             raise SettingRefused(name, "it is not changed here")
         return
     try:
-        await settings.set(mapped.core, mapped.take(value), call.signed_in, client=call.client)
+        floor = settings.floor(mapped.core)
+        said = mapped.show(floor)
+        # Where two words of the file are one here, that of the file is meant, if it can be.
+        wanted = floor if (type(value), value) == (type(said), said) else mapped.take(value)
+        await settings.set(mapped.core, wanted, call.signed_in, client=call.client)
     except SettingRefused:
         loosest = _text(mapped.show(settings.floor(mapped.core)))
         bound = "" if test else f", no looser than {loosest}, which the configuration file says"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from dragoman.core.doors import DAY
 from dragoman.core.refusals import NotForKeys, NotSignedIn, Refusal, of_storage
-from dragoman.dialects.rocketchat import entrance, errors, forms, memory
+from dragoman.dialects.rocketchat import entrance, errors, forms, memory, registering
 from dragoman.dialects.rocketchat.ddp import factors, limits, messages
 from dragoman.dialects.rocketchat.ddp.messages import Date, NotDone, Problem, Token, parameter
 from dragoman.dialects.rocketchat.proof import Given, proof_of
@@ -191,9 +192,16 @@ async def logout_other_clients(visit: Visit, params: list[Any]) -> Token | None:
     return msgspec.structs.replace(_token(visit, visit.held), id=UNSET)
 
 
-async def register_user(visit: Visit, _: list[Any]) -> None:
-    """Refuse: nobody registers here."""
-    raise NotDone(messages.problem("error-user-registration-disabled", "User registration is disabled"))
+async def register_user(visit: Visit, params: list[Any]) -> str | None:
+    """Register in the default organization, and tell the id; nobody is signed in. Where accounts are concealed, tell
+    nothing: a mail says the rest.
+    """
+    form = parameter(params, 0, registering.Form)
+    refused = registering.unfit(form)
+    if refused is not None:
+        raise NotDone(messages.of_answer(refused))
+    person = (await registering.register(visit.call, form)).person
+    return None if person is None else person.aliases[ALIAS]
 
 
 async def send_forgot_password_email(visit: Visit, params: list[Any]) -> bool:
@@ -217,8 +225,11 @@ async def verify_email(visit: Visit, params: list[Any]) -> Token:
 
 
 async def _with_ticket(visit: Visit, purpose: Any, token: str, password: Password | None) -> Token:
-    call = visit.call
-    outcome = await call.core.signin.with_ticket(call.door, purpose, token, call.client, password=password)
+    call, by = visit.call, None
+    if visit.held is not None:
+        with suppress(NotSignedIn):
+            by = await visit.caller()
+    outcome = await call.core.signin.with_ticket(call.door, purpose, token, call.client, password=password, by=by)
     return await _arrived(visit, outcome, "password")
 
 
