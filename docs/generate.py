@@ -169,6 +169,7 @@ _MADE: Mapping[type[Refusal], Callable[[], Refusal]] = {
     refusals.WrongCode: lambda: refusals.WrongCode(None, ("totp", "recovery")),
     refusals.CodeVoid: lambda: refusals.CodeVoid(None, ("email",)),
     refusals.Ambiguous: lambda: refusals.Ambiguous(("probe:1", "username:1")),
+    refusals.BadPicture: lambda: refusals.BadPicture("it cannot be decoded"),
     refusals.IdentifierTaken: lambda: refusals.IdentifierTaken("email"),
     refusals.BadIdentifier: lambda: refusals.BadIdentifier("email", "no @ in it"),
     refusals.WeakPassword: lambda: refusals.WeakPassword("common"),

@@ -34,6 +34,7 @@ from dragoman.core.ports import (
     SystemClock,
     SystemRandom,
     Unreachable,
+    text,
 )
 from dragoman.core.provider_links import Provider
 from dragoman.core.stored_settings import Configured, Storable, StoredSettings, Value
@@ -82,6 +83,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
             digest=of.rocketchat.digest, site_url=of.rocketchat.site_url, version=of.rocketchat.version,
             directory=bool(settings.directory.urls), test=of.rocketchat.test_mode,
             exempt_networks=settings.limits.exempt_networks, method_errors=of.rocketchat.method_errors,
+            instance=text(SystemRandom(), rocketchat.IDS, 17),
             create_tokens_secret=Secret(secret) if (secret := of.rocketchat.create_tokens_secret) else None,
         ))),
         (of.pocketm8, pocketm8.DIALECT),

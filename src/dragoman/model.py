@@ -150,6 +150,16 @@ class Person(Struct, frozen=True):
         return self.account.display_name or full or self.username
 
 
+class Picture(Struct, frozen=True, gc=False):
+    """A picture of an account, ready to be sent."""
+
+    media: str
+    """Its media type, `image/jpeg`."""
+    etag: str
+    """Tells it from any other: the beginning of its SHA-256 in hex."""
+    image: bytes
+
+
 # ---------------------------------------------------------------- who asks
 
 

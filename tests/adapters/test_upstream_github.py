@@ -16,6 +16,8 @@ from kit.clock import MovableClock
 from kit.github import GithubPeer, ada
 from kit.oidc import CLIENT, OTHER_APP, REDIRECT, SECRET
 
+pytestmark = pytest.mark.slow
+
 TIMEOUT = 1.0
 
 
@@ -72,7 +74,6 @@ async def test_a_token_made_for_another_application_is_none(peer: GithubPeer) ->
     for token in (peer.token("ada", client=OTHER_APP), "gho_x", "", "a/b"):
         with pytest.raises(TokenRefused):
             await asked.whose(Secret(token))
-    assert "/api/user" not in peer.counted() or True
     await asked.close()
 
 
@@ -107,11 +108,18 @@ async def test_a_wrong_secret_is_the_operators_affair(peer: GithubPeer) -> None:
     await good.close()
 
 
+async def by(asked: GithubProvider, peer: GithubPeer, path: str) -> Any:
+    """Ask for what takes this path of the provider's."""
+    if path == "exchange":
+        return await asked.exchange(Secret(peer.code("ada")), redirect_uri="", verifier=None)
+    return await asked.whose(Secret(peer.token("ada")))
+
+
 @pytest.mark.parametrize("path", ["user", "user/emails", "exchange", f"applications/{CLIENT}/token"])
 async def test_what_goes_wrong_there(peer: GithubPeer, path: str) -> None:
     how: list[dict[str, Any]] = [
         {"kind": "text", "status": status, "body": body}
-        for status, body in ((500, {}), (200, []), (200, {"id": "x"}), (200, None), (200, {"user": 5}), (429, {}))
+        for status, body in ((500, {}), (200, [5]), (200, {"id": "x"}), (200, None), (200, {"user": 5}), (429, {}))
     ]
     how += [{"kind": "redirect", "to": "http://169.254.169.254/"}, {"kind": "slow"}]
     for each in how:
@@ -119,10 +127,7 @@ async def test_what_goes_wrong_there(peer: GithubPeer, path: str) -> None:
         peer.trouble(**{path: each})
         began = time.monotonic()
         with pytest.raises(ProviderUnreachable):
-            if path == "exchange":
-                await asked.exchange(Secret(peer.code("ada")), redirect_uri="", verifier=None)
-            else:
-                await asked.whose(Secret(peer.token("ada")))
+            await by(asked, peer, path)
         assert time.monotonic() - began < TIMEOUT + 1.5
         await asked.close()
 

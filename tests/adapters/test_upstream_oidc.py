@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -360,11 +361,11 @@ async def test_nothing_of_a_token_is_in_an_error(peer: OidcPeer) -> None:
     for how in ({"kind": "text", "text": "x", "status": 500}, {"kind": "redirect", "to": "http://127.0.0.1:1/"}):
         asked = provider(peer)
         peer.trouble(tokeninfo=how, token=how)
-        for ask in (asked.whose(Secret(canary)), asked.exchange(Secret(canary), redirect_uri="", verifier=canary)):
+        for ask in (asked.whose, partial(asked.exchange, redirect_uri="", verifier=canary)):
             with pytest.raises((ProviderUnreachable, TokenRefused)) as no:
-                await ask
+                await ask(Secret(canary))
             assert canary not in str(no.value)
             assert no.value.__cause__ is None
-            assert no.value.__suppress_context__
+            assert no.value.__suppress_context__ or no.value.__context__ is None
         peer.trouble()
         await asked.close()

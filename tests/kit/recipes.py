@@ -107,10 +107,15 @@ class Recipe:
     """Whether a key is refused where a session passes (decision 17)."""
     administrator: bool = False
     """Whether the guest has to be one."""
-    offers: int = 200
-    """What valid input is answered: another status where this server has nothing of the kind to offer."""
     verified: bool = False
     """Whether an account that was never verified is refused."""
+    ends_in: int = 0
+    """The status of the no that is said in the house of the tests to whoever gets through; 0: it works."""
+
+    @property
+    def works(self) -> tuple[int, ...]:
+        """The statuses that say that a call got through."""
+        return (self.ends_in,) if self.ends_in else (200, 201, 204, 307, 308)
 
     def __str__(self) -> str:
         return f"{self.dialect} {self.method} {self.path} {self.form}".strip()
@@ -170,6 +175,49 @@ def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes:
 
 async def _send_email_code(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/users.2fa.sendEmailCode", json={"emailOrUsername": guest.username})
+
+
+PICTURE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+"""A PNG of one pixel."""
+
+
+async def _set_avatar(guest: Guest) -> httpx2.Response:
+    files = {"image": ("ada.png", PICTURE, "image/png")}
+    return await guest.call("POST", "/api/v1/users.setAvatar", headers=_rc(guest), files=files)
+
+
+async def _avatar(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", f"/avatar/{guest.username}")
+
+
+def _policy_of_reset() -> Recipe:
+    """Ask what a password has to be, with the link that resets it, which is not used up."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        token = await guest.house.ticket("reset", guest.person)
+        return await guest.call("GET", "/api/v1/pw.getPolicyReset", params={"token": token})
+
+    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "nothing", send)
+
+
+def _ldap(act: str, **body: str) -> Recipe:
+    """Try the directory out, where there is none; `syncNow` wants a proof in the call, besides."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", f"/api/v1/ldap.{act}", headers=_rc(guest), json=body)
+
+    return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
+
+
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+AVATARS = (
+    Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
+    _chat("GET", "/api/v1/users.getAvatar"),
+    Recipe("rocketchat", "POST", "/api/v1/users.setAvatar", "", "session", _set_avatar),
+    _chat("POST", "/api/v1/users.resetAvatar"),
+)
 
 
 _TOKEN = "PersonalAccessToken"
@@ -337,15 +385,20 @@ ROCKETCHAT = (
     _chat("POST", "/api/v1/users.2fa.enableEmail"),
     _proved("/api/v1/users.2fa.disableEmail"),
     _proved("/api/v1/users.resetTOTP", administrator=True),
-    _proved("/api/v1/users.resetE2EKey", offers=400),
+    _proved("/api/v1/users.resetE2EKey", ends_in=400),
     _method("2fa:enable", "session"),
     _method("removeOtherTokens", "session"),
     _method("logout", "session"),
     _method("sendForgotPasswordEmail", "nothing", "ada@example.com", to="method.callAnon"),
     _method("resetPassword", "ticket", "{token}", NEW_PASSWORD, makes=1, to="method.callAnon"),
     _challenge("verifyChallenge", "code", makes=1),
-    _challenge("sendEmailCode", "nothing", offers=400),
-    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, offers=400),
+    _challenge("sendEmailCode", "nothing", ends_in=400),
+    Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
+    *AVATARS,
+    *LDAP,
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),

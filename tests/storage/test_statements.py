@@ -47,10 +47,10 @@ VALUES: dict[str, Any] = {
     "ends_at": NOW + 1000, "expires_at": NOW + 1000, "fresh": b"r" * 32, "first_name": "Ada", "first_verified_at": NOW,
     "fingerprint": HASH,
     "folded": "ada@example.com", "generation": 1, "handle": HASH, "hash": HASH, "id": FRESH, "idle": 1000,
-    "idle_until": NOW + 1000, "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
+    "idle_until": NOW + 1000,  "initial": 1, "is_default": 0, "is_primary": 1, "keep": 0, "key_id": 1, "kind": "email",
     "language": "de", "lapses_at": NOW, "last_name": "Example", "lease": LEASE, "limit": 10,
-    "until": NOW + 1000,
-    "mac": HASH, "marks": b"12345678", "methods": "password", "name": "ada",
+    "until": NOW + 1000, "etag": "0a1b", "everybody": 1, "image": b"\xff\xd8",
+    "mac": HASH, "media": "image/jpeg", "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
     "hint": "abcdef", "owner": ACCOUNT, "proved_client": b"c" * 8,
     "old": b"sealed", "os": "Linux", "organization": ORGANIZATION,
@@ -140,6 +140,7 @@ SEED = [
         " values (:t, 'mail', 'reset', :a, :sealed, 5, 5, 9, :lease)",
         "insert into outbox(id, channel, kind, account, sealed, created_at, fault, dead_at)"
         " values (:s, 'mail', 'reset', :a, :sealed, 4, 'RCPT: 550', 5)",
+        "insert into picture(account, media, etag, image, updated_at) values (:a, 'image/png', 'ab', :sealed, 5)",
         "insert into device(id, account, fingerprint, name, type, os, browser, user_agent, address, created_at,"
         " seen_at, trusted_until)"
         " values (:t, :a, :hash, 'Firefox on Linux', 'DESKTOP', 'Linux', 'Firefox', '', '', 5, 5, :later)",

@@ -35,6 +35,7 @@ from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
 from dragoman.core.people import People
+from dragoman.core.pictures import Pictures
 from dragoman.core.ports import Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
@@ -89,6 +90,7 @@ class Core:
         self.signin = SignIn(self._tools, self.recovery)
         self.access_keys = AccessKeys(self._tools, self.signin)
         self.on_behalf = OnBehalf(self._tools, self.signin)
+        self.pictures = Pictures(self._tools)
         self.upstream = Upstream(self._tools, self.signin, providers)
         self.sessions = Sessions(self._tools)
         self.devices = Devices(self._tools)
@@ -119,6 +121,7 @@ class Core:
     async def stop(self) -> None:
         """Finish what was put off: rehashes, confirmations, tallies, last uses."""
         await self.feed.stop()
+        self.pictures.close()
         await self._tools.background.drain()
         await self._flush()
 

@@ -104,6 +104,15 @@ class Consultation:
         if self._port is not None:
             await self._port.reach()
 
+    async def find(self, name: str) -> Entry:
+        """Look somebody up by a name as typed, for whoever tries the directory out: proves nothing, writes nothing.
+
+        Raises NoSuchEntry, also where no directory is configured; DirectoryUnreachable, DirectoryBusy.
+        """
+        if self._port is None or not (0 < len(name) <= NAME_LENGTH and identifiers.storable(name)):
+            raise NoSuchEntry("no such name can be asked about")
+        return await self._port.find(name)
+
     async def judge(self, asked: Question) -> Verdict:
         """Say who proved the password: the directory for linked accounts and names nobody has, else we ourselves.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -30,9 +31,9 @@ async def held(db: Engine, account: Id, now: Millis) -> Mapping[str, Any]:
             {column.shown: _shown(column.kind, row[column.name]) for column in section.columns}
             async for row in stored.rows(db, section, account)
         ]
-        if section.single and not shown:
+        if section.name == "account" and not shown:
             raise refusals.NotFound
-        document[section.name] = shown[0] if section.single else shown
+        document[section.name] = next(iter(shown), None) if section.single else shown
     codes = document["recoveryCodes"]
     document["recoveryCodes"] = {
         "left": sum(code["usedAt"] is None for code in codes),
@@ -53,6 +54,8 @@ def _shown(kind: stored.Kind, value: Any) -> Any:
             return value == 1
         case "json":
             return msgspec.json.decode(value)
+        case "bytes":
+            return base64.b64encode(value).decode()
     return value
 
 

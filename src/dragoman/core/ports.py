@@ -121,6 +121,12 @@ class Directory(Protocol):
         Raises NoSuchEntry, PasswordRefused, DirectoryUnreachable, DirectoryBusy. An empty password is always refused.
         """
 
+    async def find(self, name: str) -> Entry:
+        """Look somebody up and prove nothing. Raises NoSuchEntry, DirectoryUnreachable, DirectoryBusy.
+
+        :param name: as typed, 1 to 256 characters.
+        """
+
     async def reach(self) -> None:
         """Try whether the directory can be reached as configured. Raises DirectoryUnreachable, DirectoryBusy."""
 

@@ -294,6 +294,14 @@ class WeakPassword(Refusal):
         self.reason = reason
 
 
+class BadPicture(Refusal):
+    """What was uploaded cannot be a picture here; `why` says what is wrong with it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"not a usable picture: {why}")
+        self.why = why
+
+
 class AlreadyEnrolled(Refusal):
     """The factor is enrolled already, or the provider linked."""
 

@@ -6,6 +6,8 @@ once: each call reads the session's row (design 5).
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -22,6 +24,7 @@ from dragoman.storage import accounts, attempts, sessions
 from dragoman.storage.engine import Tx
 from dragoman.storage.sessions import Chain
 
+_Write = Callable[[Tx, Id, Millis], Awaitable[None]]
 SEEN_EVERY: Millis = 5 * 60_000
 RACES = 5
 
@@ -40,6 +43,7 @@ class Sessions:
         self._t = tools
         self._notices = Notices(tools)
         self._seen: dict[Id, Millis] = {}
+        self._resumed: dict[Id, Millis] = {}
 
     # ------------------------------------------------------------ who is it
 
@@ -81,9 +85,13 @@ class Sessions:
     async def resume(self, door: Door, token: str) -> SignedIn:
         """Return the signed-in client of a token it kept: the same token, nothing new, no second factor.
 
-        Raises NotSignedIn.
+        It counts as the account's last sign-in, written down as coarsely as the last use of a session is. Raises
+        NotSignedIn.
         """
         caller = await self.authenticate(door, token)
+        now = self._t.clock.now()
+        if now - (caller.account.signed_in_at or 0) > SEEN_EVERY:
+            self._resumed[caller.account.id] = now
         person = await self._t.people.of(caller.account)
         return SignedIn(caller.session, person, token, caller.session.ends_at)
 
@@ -91,16 +99,18 @@ class Sessions:
         await sessions.confirm(self._t.db, id, generation)
 
     async def flush_seen(self) -> None:
-        """Write down when sessions were last used: coarse, in one transaction, never awaited by a request."""
-        batch, self._seen = list(self._seen.items()), {}
-        for start in range(0, len(batch), 50):
-            part = batch[start : start + 50]
+        """Write down when sessions were last used, and resumed: coarse, some at a time, never awaited by a request."""
+        seen, self._seen = list(self._seen.items()), {}
+        resumed, self._resumed = list(self._resumed.items()), {}
+        for write, batch in ((sessions.seen, seen), (accounts.signed_in, resumed)):
+            for start in range(0, len(batch), 50):
+                part = batch[start : start + 50]
 
-            async def fn(tx: Tx, part: list[tuple[Id, Millis]] = part) -> None:
-                for id, at in part:
-                    await sessions.seen(tx, id, at)
+                async def fn(tx: Tx, part: list[tuple[Id, Millis]] = part, write: _Write = write) -> None:
+                    for id, at in part:
+                        await write(tx, id, at)
 
-            await self._t.db.transaction(fn)
+                await self._t.db.transaction(fn)
 
     # ------------------------------------------------------------ refreshing
 

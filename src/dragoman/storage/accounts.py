@@ -85,7 +85,9 @@ _OTHER_ADMINISTRATOR = Statement(
 )
 _CHANGED = Statement("update account set facts = facts + 1 where id = :id", hot=True)
 _RAISE_EPOCH = Statement("update account set auth_epoch = auth_epoch + 1, updated_at = :now where id = :id", hot=True)
-_SIGNED_IN = Statement("update account set signed_in_at = :now where id = :id", hot=True)
+_SIGNED_IN = Statement(
+    "update account set signed_in_at = :now where id = :id and (signed_in_at is null or signed_in_at < :now)", hot=True
+)
 _INSERT_ORGANIZATION = Statement(
     """insert into organization(id, name, business, is_default, created_at)
        values (:id, :name, :business, :is_default, :now)"""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from dragoman.model import Id
 from dragoman.storage.engine import Engine, Statement
 
-Kind = Literal["plain", "time", "id", "flag", "json"]
+Kind = Literal["plain", "time", "id", "flag", "json", "bytes"]
 PAGE = 1000
 PROVES = "proves the account or opens a session"
 HASHED = "a hash of something that was sent or set as a cookie; of no use to anybody but us"
@@ -134,6 +134,7 @@ SECTIONS: tuple[Section, ...] = (
         "kind channel created_at:time due_at:time expires_at:time tries dead_at:time", "created_at, id",
     ),
     _section("documents", "document", "name body:json updated_at:time", "name", by="owner"),
+    _single("picture", "picture", "media image:bytes updated_at:time", "account = :account"),
     _section("settings", "setting", "name value:json updated_at:time", "name", by="changed_by"),
     _paged(
         "events", "event", "id=number at:time kind session:id door=dialect address detail:json count",
@@ -182,6 +183,8 @@ LEFT_OUT: Mapping[str, str] = {
     "outbox.fault": "what a mail server said to us",
     "document.owner": OURS,
     "document.version": INNER,
+    "picture.account": OURS,
+    "picture.etag": "a hash of the image",
     "setting.changed_by": OURS,
     "session.account": OURS,
     "session.organization": "shown once",

@@ -367,6 +367,18 @@ sa.Index("ix_event_account", event.c.account, event.c.id)
 sa.Index("ix_event_at", event.c.at)
 sa.Index("ix_event_session", event.c.session)
 
+picture = _table(
+    "picture",
+    _account(key=True),
+    _text("media"),
+    _text("etag"),
+    _bytes("image"),
+    _number("updated_at"),
+    kept=FOREVER,
+    rowid=True,
+)
+"""Pictures of accounts, small and made anew from what was uploaded."""
+
 document = _table(
     "document",
     _bytes("owner", key=True),

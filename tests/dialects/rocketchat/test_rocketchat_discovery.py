@@ -60,7 +60,7 @@ async def test_named_settings(house: House) -> None:
         "settings": [{"_id": "Site_Url", "value": "http://dragoman.test"}],
         "count": 1, "offset": 0, "total": 1, "success": True,
     }  # fmt: skip
-    several = await house.get("/api/v1/settings.public?_id=LDAP_Enable, uniqueID,nothing,LDAP_Enable&query={}&sort=x")
+    several = await house.get("/api/v1/settings.public?_id=LDAP_Enable, uniqueID,nothing,LDAP_Enable&query={}&sort={}")
     values = {each["_id"]: each["value"] for each in several.json()["settings"]}
     assert values == {"LDAP_Enable": False, "uniqueID": values["uniqueID"]}
     assert len(values["uniqueID"]) == 17
@@ -76,6 +76,75 @@ async def test_a_bad_page_is_told(house: House, query: dict[str, Any]) -> None:
     assert shown["error"].endswith(" [error-invalid-params]")
 
 
+SETTINGS = "/api/v1/settings.public"
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ({"query": '{"_id":"Site_Url"}'}, ["Site_Url"]),
+        ({"query": '{"_id":{"$in":["Site_Url","LDAP_Enable","nothing"]}}'}, ["LDAP_Enable", "Site_Url"]),
+        ({"query": '{"_id":{"$in":["Site_Url","LDAP_Enable"]}}', "sort": '{"_id":-1}'}, ["Site_Url", "LDAP_Enable"]),
+        ({"query": '{"_id":"Site_Url"}', "_id": "Site_Name"}, []),
+        ({"_id": "Site_Url,Site_Name", "sort": '{"_id":-1,"value":1}', "count": 1}, ["Site_Url"]),
+        ({"query": '{"_id":"nothing"}'}, []),
+    ],
+)
+async def test_settings_are_chosen_and_sorted(house: House, query: dict[str, Any], names: list[str]) -> None:
+    shown = (await house.get(SETTINGS, params=query)).json()
+    assert [each["_id"] for each in shown["settings"]] == names
+    assert shown["count"] == len(names)
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        ("{}", {"_id", "value"}), ('{"value":1}', {"_id", "value"}), ('{"_id":1,"value":true}', {"_id", "value"}),
+        ('{"value":0}', {"_id"}), ('{"_id":1}', {"_id"}), ('{"blocked":0}', {"_id", "value"}),
+    ],
+)  # fmt: skip
+async def test_values_of_settings_can_be_left_out(house: House, fields: str, keys: set[str]) -> None:
+    shown = (await house.get(SETTINGS, params={"_id": "Site_Url", "fields": fields})).json()
+    assert [each.keys() for each in shown["settings"]] == [keys]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("query", "x"), ("query", "[]"), ("query", '{"_id":{"$regex":"(a+)+$"}}'), ("query", '{"value":true}'),
+        ("query", '{"$where":"while(1);"}'), ("query", '{"_id":5}'), ("fields", '{"value":2}'), ("fields", '"value"'),
+        ("sort", '{"_id":0}'), ("sort", "value"), ("query", "[" * 4000),
+    ],
+)  # fmt: skip
+async def test_questions_that_are_not_understood_are_told(house: House, name: str, value: str) -> None:
+    answer = await house.get(SETTINGS, params={name: value})
+    code = f"error-invalid-{name}"
+    said = {"success": False, "error": f"Invalid {name} parameter provided [{code}]", "errorType": code}
+    assert (answer.status_code, answer.json()) == (400, said)
+
+
+async def test_the_policy_of_passwords_and_no_services(house: House) -> None:
+    ada = await house.ada()
+    rules = [
+        ["get-password-policy-minLength", {"minLength": 8}], ["get-password-policy-maxLength", {"maxLength": 256}],
+    ]  # fmt: skip
+    said = {"enabled": True, "policy": rules, "success": True}
+    assert (await house.get("/api/v1/pw.getPolicy")).json() == said
+    reset = "/api/v1/pw.getPolicyReset"
+    for query in ({"token": "unknown"}, {"token": ""}):
+        answer = await house.get(reset, params=query)
+        assert (answer.status_code, answer.json()) == (403, {"success": False, "error": "unauthorized"})
+    answer = await house.get(reset)
+    assert (answer.status_code, answer.json()["errorType"]) == (400, "invalid-params")
+    token = await house.ticket("reset", ada)
+    assert [(await house.get(reset, params={"token": token})).json() for _ in range(2)] == [said, said], (
+        "it is not used"
+    )
+    assert (await house.get(reset, params={"token": await house.ticket("verify", ada)})).status_code == 403
+    answer = await house.get("/api/v1/service.configurations")
+    assert answer.json() == {"configurations": [], "success": True}
+
+
 async def test_no_login_services(house: House) -> None:
     answer = await house.get("/api/v1/settings.oauth", headers={"X-Auth-Token": "x", "X-User-Id": "y"})
     assert answer.json() == {"services": [], "success": True}
@@ -83,7 +152,7 @@ async def test_no_login_services(house: House) -> None:
 
 @pytest.mark.parametrize(
     "path", ["/api/v1", "/api/v1/", "/api/v1/nothing", "/api/apps", "/api/apps/x", "/sockjs/info", "/websocket",
-             "/avatar/ada", "/api/v1/me/x", "/api/info/x"]
+             "/avatar", "/avatar/a/b", "/api/v1/me/x", "/api/info/x"]
 )  # fmt: skip
 async def test_a_path_with_nothing_is_not_found(house: House, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):

@@ -101,6 +101,22 @@ async def test_last_login_is_the_one_just_made(house: House) -> None:
     assert shown == again.json()["lastLogin"]
 
 
+async def test_a_resume_is_the_last_login_written_down_within_minutes(house: House) -> None:
+    await house.ada()
+    headers = await log_in(house)
+    began = (await house.get(ME, headers=headers)).json()["lastLogin"]
+    house.clock.move(60)
+    soon = await house.post(LOGIN, json={"resume": headers["X-Auth-Token"]})
+    assert soon.json()["data"]["me"]["lastLogin"] > began
+    await house.core.sessions.flush_seen()
+    assert (await house.get(ME, headers=headers)).json()["lastLogin"] == began, "too soon to be worth a write"
+    house.clock.move(3600)
+    late = (await house.post(LOGIN, json={"resume": headers["X-Auth-Token"]})).json()["data"]["me"]["lastLogin"]
+    assert late > began
+    await house.core.sessions.flush_seen()
+    assert (await house.get(ME, headers=headers)).json()["lastLogin"] == late
+
+
 @pytest.mark.parametrize("path", [ME, "/api/v1/me/", "/api/v1/me?", "/api/v1/me///?x=y&x=%ff"])
 async def test_me_bears_slashes_and_queries(house: House, path: str) -> None:
     await house.ada()

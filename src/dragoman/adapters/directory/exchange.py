@@ -78,6 +78,15 @@ class Exchange:
                 self._close()
         return found
 
+    def find(self, name: str) -> Entry:
+        """Find the one entry of a name, whoever may sign in. Raises as `Directory.find` does."""
+        with self._told():
+            try:
+                self._open()
+                return self._meant(name, "")[0]
+            finally:
+                self._close()
+
     def reach(self) -> None:
         """Connect and sign in to search. Raises DirectoryUnreachable."""
         with self._told():

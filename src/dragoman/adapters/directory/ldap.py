@@ -50,6 +50,10 @@ class LdapDirectory:
             raise PasswordRefused("no such password can be sent")
         return await self._within(lambda exchange: exchange.prove(name, password, id))
 
+    async def find(self, name: str) -> Entry:
+        """Look somebody up. Raises as `Directory.find` does."""
+        return await self._within(lambda exchange: exchange.find(name))
+
     async def reach(self) -> None:
         """Connect and sign in to search. Raises DirectoryUnreachable, DirectoryBusy."""
         await self._within(lambda exchange: exchange.reach())

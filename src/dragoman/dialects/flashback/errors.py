@@ -116,6 +116,7 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.TooSoon: No(429, "RATE_LIMITED", "A mail was sent a moment ago; try again shortly"),
     refusals.SettingRefused: No(400, "INVALID_REQUEST", "The setting cannot take this value"),
     refusals.LastAdministrator: No(400, "LAST_OWNER", "Nobody else could administer this installation"),
+    refusals.BadPicture: No(400, "INVALID_REQUEST", "The picture cannot be used"),
     refusals.LastOwner: No(400, "LAST_OWNER", "Nobody else owns the organization"),
     refusals.NotToOneself: No(400, "INVALID_REQUEST", "You may do this to others only"),
     refusals.WrongStatus: No(400, "INVALID_REQUEST", "The user's present state does not allow it"),

@@ -46,6 +46,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.TooManyKeys: (403, "FORBIDDEN"),
     refusals.VerificationRequired: (403, "FORBIDDEN"),
     refusals.NotAllowed: (403, "FORBIDDEN"),
+    refusals.BadPicture: (400, VALIDATION_FAILED),
     refusals.AlreadyEnrolled: (403, "FORBIDDEN"),
     refusals.NotEnrolled: (403, "FORBIDDEN"),
     refusals.NotFound: (404, "NOT_FOUND"),

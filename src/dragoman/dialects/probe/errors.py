@@ -100,6 +100,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.TooSoon: _EXHAUSTED,
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),
+    refusals.BadPicture: Words(400, _INVALID, "invalid argument: the picture cannot be used"),
     refusals.LastOwner: Words(403, _DENIED, "permission denied: nobody else owns the organization"),
     refusals.NotToOneself: Words(403, _DENIED, "permission denied: not to yourself"),
     refusals.WrongStatus: Words(400, _INVALID, "invalid argument: the account's status does not allow it"),

@@ -6,6 +6,7 @@ from dragoman.core.doors import DAY, Door
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import ddp, errors, wire
 from dragoman.dialects.rocketchat.config import Config
+from dragoman.dialects.rocketchat.ddp.connection import IDS
 from dragoman.dialects.rocketchat.memory import Memory
 from dragoman.dialects.rocketchat.proof import prove
 from dragoman.dialects.rocketchat.rates import RATES
@@ -45,7 +46,11 @@ def dialect(config: Config) -> Dialect:
         authenticate=authenticate,
         prove=prove,
         body=BodyRules(json=True, form=True, lenient=True),
-        headers=(("cache-control", "no-store"), ("pragma", "no-cache")),
+        headers=(
+            ("cache-control", "no-store"),
+            ("pragma", "no-cache"),
+            *((("x-instance-id", config.instance),) if config.instance else ()),
+        ),
         cors=Cors(
             allow_headers=("Content-Type", "X-Auth-Token", "X-User-Id", "X-2fa-Code", "X-2fa-Method"),
             expose_headers=("X-Request-Id", "Retry-After", *RATES.names),
@@ -68,4 +73,4 @@ def dialect(config: Config) -> Dialect:
 
 DIALECT = dialect(Config())
 
-__all__ = ["DIALECT", "Config", "dialect"]
+__all__ = ["DIALECT", "IDS", "Config", "dialect"]

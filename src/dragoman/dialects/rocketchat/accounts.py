@@ -114,7 +114,7 @@ async def users_info(call: Call, query: wire_accounts.Asked) -> wire_accounts.On
 
     Only with that permission is somebody found by an address.
     """
-    account = await _meant(call, query)
+    account = await meant(call, query)
     if account is None and query.email is not UNSET:
         await permissions.needs(call, "view-full-other-user-info")
         account = await call.core.accounts.by_email(query.email)
@@ -228,7 +228,7 @@ async def users_delete(call: Call, body: wire_accounts.Doomed) -> wire_accounts.
     An operator can bring it back for 30 days, in which its username and address stay taken.
     """
     await permissions.needs(call, "delete-user")
-    account = await _meant(call, body)
+    account = await meant(call, body)
     if account is None:
         return _WHO
     await call.core.administration.delete(call.signed_in, account, call.client)
@@ -375,7 +375,7 @@ async def users_remove_other_tokens(call: Call) -> Done:
 )
 async def users_get_presence(call: Call, query: wire_accounts.Who) -> wire_accounts.Presence:
     """Tell whether somebody is there, oneself where nobody is named: always `offline`, since no presence is kept."""
-    account = await _meant(call, query)
+    account = await meant(call, query)
     if account is not None:
         await call.core.administration.seen(call.signed_in, account)
     return wire_accounts.Presence("offline", True)
@@ -405,7 +405,7 @@ async def users_presence(call: Call, query: wire_accounts.Several) -> wire_accou
 # ---------------------------------------------------------------- shared
 
 
-async def _meant(call: Call, who: wire_accounts.Who) -> Account | None:
+async def meant(call: Call, who: wire_accounts.Who) -> Account | None:
     """Return the account that is named, None where nobody is. Raises NotFound."""
     if who.user_id is not UNSET:
         return await call.core.accounts.by_alias(ALIAS, who.user_id)

@@ -26,5 +26,7 @@ class Config(Struct, frozen=True):
     """The test switch (contract section 16, no. 27)."""
     version: str = "8.8.0"
     """The version presented to clients; the mobile app judges by it (contract section 16, no. 1)."""
+    instance: str = ""
+    """What this process calls itself in `X-Instance-Id`; empty for nothing (contract section 1)."""
     create_tokens_secret: Secret | None = None
     """What `users.createToken` has to bring; None: nobody makes tokens for others (contract section 8.4)."""

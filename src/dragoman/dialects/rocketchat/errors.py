@@ -135,6 +135,10 @@ def _unusable(refusal: refusals.BadIdentifier, call: Call) -> Answer:
     return failure(400, f"Invalid {refusal.kind}: {refusal.why}", f"error-invalid-{refusal.kind}")
 
 
+def _unusable_picture(refusal: refusals.BadPicture, _: Call) -> Answer:
+    return failure(400, f"Invalid image: {refusal.why}", "error-invalid-image")
+
+
 def _setting_refused(refusal: refusals.SettingRefused, _: Call) -> Answer:
     return failure(400, f"Value for setting {refusal.name[:100]} is refused: {refusal.why}", _SETTING)
 
@@ -193,6 +197,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastAdministrator: failure(
         400, "Leaving the app without an active admin is not allowed", "error-action-not-allowed"
     ),
+    refusals.BadPicture: _unusable_picture,
     refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
     refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
     refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),

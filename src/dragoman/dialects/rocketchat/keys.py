@@ -14,10 +14,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from dragoman.core.refusals import NotActive, NotAdmitted, NotAllowed, NotOffered, NoUsableFactor
 from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat import permissions, wire
+from dragoman.dialects.rocketchat.accounts import meant
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.errors import failure
+from dragoman.dialects.rocketchat.wire_accounts import Who
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Account, Key
+from dragoman.model import Key
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -145,11 +147,9 @@ async def remove_personal_token(call: Call, body: TokenName) -> wire.Done | Answ
 # ---------------------------------------------------------------- tokens for others
 
 
-class TokenFor(Struct, rename="camel"):
+class TokenFor(Who, rename="camel"):
     """Who is to be signed in, and the secret that the server's configuration has, too."""
 
-    user_id: str | UnsetType = UNSET
-    username: str | UnsetType = UNSET
     secret: str | UnsetType = UNSET
 
 
@@ -189,7 +189,7 @@ async def create_token(call: Call, body: TokenFor) -> CreatedToken | Answer:
     """
     if not _knows_the_secret(call, body.secret):
         return _NO_TOKEN
-    account = await _meant(call, body)
+    account = await meant(call, body)
     if account is None:
         return _NO_USER
     try:
@@ -206,13 +206,6 @@ def _knows_the_secret(call: Call, sent: str | UnsetType) -> bool:
         return False
     ours, theirs = configured.reveal(), sent
     return hmac.compare_digest(ours.encode(), theirs.encode("utf-8", "surrogatepass"))
-
-
-async def _meant(call: Call, body: TokenFor) -> Account | None:
-    """Return whom a request names, None when it names nobody. Raises NotFound."""
-    if body.user_id is not UNSET:
-        return await call.core.accounts.by_alias(wire.ALIAS, body.user_id)
-    return None if body.username is UNSET else await call.core.accounts.named(f"username:{body.username}")
 
 
 OPERATIONS = (generate_personal_token, regenerate_personal_token, personal_tokens, remove_personal_token, create_token)

@@ -10,11 +10,14 @@ from typing import cast
 from dragoman.core.refusals import NotSignedIn
 from dragoman.dialects.rocketchat import (
     accounts,
+    avatars,
+    discovery,
     entrance,
     errors,
     factors,
     forms,
     keys,
+    ldap,
     mailed,
     method_call,
     permissions,
@@ -73,7 +76,8 @@ async def login(call: Call, body: wire.Login) -> wire.LoggedIn | Answer:
     outcome = await entrance.enter(call, form)
     if isinstance(outcome, Pending):
         return errors.code_wanted(outcome)
-    return wire.logged_in(outcome, public.site_of(call))
+    resumed_at = call.core.clock.now() if isinstance(form, forms.ByToken) else None
+    return wire.logged_in(outcome, public.site_of(call), resumed_at)
 
 
 @operation(
@@ -119,7 +123,7 @@ async def info(call: Call) -> wire.Info:
     access="open",
     tag="discovery",
 )
-async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
+async def settings_public(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings | Answer:
     """List the settings that a sign-in screen reads."""
     return await settings.public(call, query)
 
@@ -133,7 +137,7 @@ async def settings_oauth(call: Call) -> wire.LoginServices:
 @operation(
     "GET", "/api/v1/settings", query=wire.SettingsQuery, answers={200: wire.PublicSettings}, tag="administration"
 )  # fmt: skip
-async def settings_all(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings:
+async def settings_all(call: Call, query: wire.SettingsQuery) -> wire.PublicSettings | Answer:
     """List every setting that there is; for administrators with `view-privileged-setting`."""
     await permissions.needs(call, "view-privileged-setting")
     return await settings.every(call, query)
@@ -144,7 +148,7 @@ async def setting(call: Call) -> wire.OneSetting:
     """Tell what a setting is; for administrators with `view-privileged-setting`."""
     await permissions.needs(call, "view-privileged-setting")
     shown = await settings.one(call, call.path["setting_id"])
-    return wire.OneSetting(shown.id, shown.value, True)
+    return wire.OneSetting(shown.id, shown.value, success=True)
 
 
 @operation(
@@ -181,8 +185,11 @@ OPERATIONS = (
     setting,
     change_setting,
     *mailed.OPERATIONS,
+    *avatars.OPERATIONS,
+    *discovery.OPERATIONS,
     *registering.OPERATIONS,
     *keys.OPERATIONS,
+    *ldap.OPERATIONS,
     *permissions.OPERATIONS,
     *accounts.OPERATIONS,
     *factors.OPERATIONS,

@@ -8,14 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from dragoman.core.documents import Edited
 from dragoman.core.refusals import SettingRefused
+from dragoman.dialects.rocketchat import choosing
 from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.public import site_of
 from dragoman.dialects.rocketchat.wire import PublicSettings, Setting, SettingsQuery
-from dragoman.http import Call
+from dragoman.http import Answer, Call
 from dragoman.model import Id
 
 Shown = bool | int | float | str
@@ -142,15 +143,15 @@ _PRIVATE = (_BLOCK, _RATE, "Rate_Limiter_", _SECRET)
 """How the names begin of what nobody but administrators is told."""
 
 
-async def public(call: Call, query: SettingsQuery) -> PublicSettings:
+async def public(call: Call, query: SettingsQuery) -> PublicSettings | Answer:
     """Return a page of what a sign-in screen reads (contract section 6.2), by name."""
     values = await _every(call, await call.core.settings.in_force())
-    return _page({name: value for name, value in values.items() if not name.startswith(_PRIVATE)}, query)
+    return choosing.page({name: value for name, value in values.items() if not name.startswith(_PRIVATE)}, query)
 
 
-async def every(call: Call, query: SettingsQuery) -> PublicSettings:
+async def every(call: Call, query: SettingsQuery) -> PublicSettings | Answer:
     """Return a page of all settings that there are, by name. Raises NotAllowed: for administrators."""
-    return _page(await _every(call, await call.core.settings.shown_to(call.signed_in)), query)
+    return choosing.page(await _every(call, await call.core.settings.shown_to(call.signed_in)), query)
 
 
 async def one(call: Call, name: str) -> Setting:
@@ -225,13 +226,6 @@ async def _every(call: Call, in_force: Mapping[str, Any]) -> Mapping[str, Shown]
     }  # fmt: skip
     held = await call.core.documents.find(_DOCUMENT) if config.test else None
     return {**_FIXED, **here, **_kept(None if held is None else held.body), **mapped}
-
-
-def _page(values: Mapping[str, Shown], query: SettingsQuery) -> PublicSettings:
-    wanted = values.keys() if query.id is UNSET else {name.strip() for name in query.id.split(",")} & values.keys()
-    found = [Setting(name, values[name]) for name in sorted(wanted)]
-    page = tuple(found[query.offset :][: query.count or None])
-    return PublicSettings(page, len(page), query.offset, len(found), True)
 
 
 def _text(value: Shown) -> str:

@@ -95,6 +95,12 @@ class SettingsQuery(Struct):
     count: Annotated[int, Meta(ge=0, le=1_000_000)] = 50
     """How many at most; 0 for all."""
     offset: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    query: Annotated[str, Meta(max_length=4096)] | UnsetType = UNSET
+    """JSON: `{"_id":"Site_Url"}` or `{"_id":{"$in":["Site_Url","Site_Name"]}}`."""
+    fields: Annotated[str, Meta(max_length=1024)] | UnsetType = UNSET
+    """JSON: `{"value":0}` leaves the values out, `{"_id":1}` as well."""
+    sort: Annotated[str, Meta(max_length=1024)] | UnsetType = UNSET
+    """JSON: `{"_id":1}`, or `{"_id":-1}` for the other way round."""
 
 
 class SettingChange(Struct):
@@ -338,9 +344,13 @@ def me(
     )
 
 
-def logged_in(outcome: SignedIn, site: str) -> LoggedIn:
-    """Return the answer to a finished sign-in; `site` is the server's address."""
-    shown = me(outcome.person, site, Me, last_login=outcome.session.created_at)
+def logged_in(outcome: SignedIn, site: str, resumed_at: Millis | None = None) -> LoggedIn:
+    """Return the answer to a finished sign-in.
+
+    :param site: the server's address.
+    :param resumed_at: when the session was resumed, where it was: that is a login, too (contract section 3.2).
+    """
+    shown = me(outcome.person, site, Me, last_login=resumed_at or outcome.session.created_at)
     return LoggedIn("success", LoginData(shown.id, outcome.token, shown), True)
 
 
@@ -389,10 +399,10 @@ class Setting(Struct, frozen=True):
     """One setting."""
 
     id: str = msgspec.field(name="_id")
-    value: bool | int | float | str
+    value: bool | int | float | str | UnsetType = UNSET
 
 
-class OneSetting(Setting, frozen=True):
+class OneSetting(Setting, frozen=True, kw_only=True):
     """One setting, asked for by its name."""
 
     success: bool

@@ -19,6 +19,7 @@ def upgrade() -> None:
     _document()
     _device()
     _enrolment()
+    _picture()
     _provider_link()
     _spent_token()
 
@@ -79,6 +80,22 @@ def _enrolment() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_enrolment_ends_at", "enrolment", ["ends_at"], unique=False)
+
+
+def _picture() -> None:
+    op.create_table(
+        "picture",
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("media", sa.Text(), nullable=False),
+        sa.Column("etag", sa.Text(), nullable=False),
+        sa.Column("image", sa.LargeBinary(), nullable=False),
+        sa.Column("updated_at", NUMBER, autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["account"], ["account.id"], name=op.f("fk_picture_account_account"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("account", name=op.f("pk_picture")),
+        sqlite_strict=True,
+    )
 
 
 def _provider_link() -> None:
