@@ -34,7 +34,8 @@ LINK = "https://id.example.com/verify?token=Aa-_1.b~c&x=%20"
 FULL = {
     "name": "Ada Example", "site": "Example Corp", "at": "2026-11-22T14:05:09Z", "link": LINK, "code": "402913",
     "hours": "24", "minutes": "10", "days": "7", "by": "Bob Example", "address": "192.0.2.7",
-    "client": "Firefox 140 on Linux", "factor": "totp", "key": "ci", "old": "ada@example.com", "new": "ada@example.org",
+    "client": "Firefox 140 on Linux", "factor": "totp", "key": "ci", "provider": "google",
+    "old": "ada@example.com", "new": "ada@example.org",
 }  # fmt: skip
 NEEDED = {
     "reset": {"link"},

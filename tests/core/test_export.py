@@ -56,6 +56,7 @@ async def test_everything_that_is_there_is_told(any_house: House) -> None:
     ada = await furnished(house)
     await house.db.transaction(lambda tx: tx.run(_SETTING, account=ada.account.id))
     await house.db.transaction(lambda tx: tx.run(_ENROLMENT, account=ada.account.id))
+    await house.db.transaction(lambda tx: tx.run(_LINK, account=ada.account.id))
     bob = await house.add(email="bob@example.com", username="bob", parent=ada.account.id)
     told = await _exported(house, ada.account)
     assert [name for name, value in told.items() if value == []] == [], "every section has something of hers"
@@ -95,6 +96,10 @@ async def test_everything_that_is_there_is_told(any_house: House) -> None:
 
 _ENROLMENT = Statement(
     "insert into enrolment(account, kind, sealed, created_at, ends_at) values (:account, 'passkey', :account, 5, 9)"
+)
+_LINK = Statement(
+    """insert into provider_link(issuer, subject, account, provider, address, created_at, last_at)
+       values ('https://id.example.com', '107', :account, 'google', 'ada@example.com', 5, 9)"""
 )
 _SETTING = Statement("insert into setting(name, value, updated_at, changed_by) values ('x', '{\"a\":1}', 5, :account)")
 

@@ -86,6 +86,10 @@ TABLES: dict[str, Kept] = {
         "insert into mark(hash, account, created_at, last_at) values (:key, :account, :at, :at)",
         "select count(*) from mark where hash = :key",
     ),
+    "spent_token": Kept(
+        "insert into spent_token(hash, ends_at) values (:key, :at)",
+        "select count(*) from spent_token where hash = :key",
+    ),
     "event": Kept(
         "insert into event(at, kind, address, detail) values (:at, 'signed_out', cast(:text as text), '{}')",
         "select count(*) from event where address = :text",
@@ -98,6 +102,7 @@ FOR_GOOD = {
     "sequence": "numbers given out are never given again",
     "organization": "stays though nobody is in it",
     "identifier": "goes with its account",
+    "provider_link": "goes with its account",
     "alias": "goes with its account",
     "credential": "goes with its account",
     "recovery_code": "goes with its account",

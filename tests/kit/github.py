@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx2
+from joserfc import jws
+from joserfc.jwk import ECKey
 
 from kit.directory import free_port
-from kit.oidc import CLIENT, OTHER_APP, SECRET
+from kit.oidc import CLIENT, OTHER_APP, REDIRECT, SECRET
 
 PROGRAM = Path(__file__).parent / "github_peer" / "server.py"
 
@@ -26,6 +28,7 @@ class GithubPeer:
 
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
+    key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256", {"kid": "ec-1", "use": "sig"}))
 
     @property
     def issuer(self) -> str:
@@ -40,6 +43,14 @@ class GithubPeer:
         }  # fmt: skip
         return {f"providers__github__{name}": value for name, value in given.items()}
 
+    def oidc_settings(self, section: str) -> dict[str, Any]:
+        """Return the settings of a house that knows the provider of OpenID Connect beside it, under this section."""
+        given = {
+            "issuer": f"{self.issuer}/oidc", "client_id": CLIENT, "client_secret": SECRET, "hosts": [],
+            "tokeninfo_url": "", "redirect_uris": [REDIRECT],
+        }  # fmt: skip
+        return {f"providers__{section}__{name}": value for name, value in given.items()}
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -52,7 +63,8 @@ class GithubPeer:
         self.process = subprocess.Popen([sys.executable, PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        given = {"port": self.port, "clients": {CLIENT: SECRET, OTHER_APP: SECRET}}
+        keys = {"keys": [self.key.as_dict(private=False)]}
+        given = {"port": self.port, "clients": {CLIENT: SECRET, OTHER_APP: SECRET}, "jwks": keys}
         self.process.stdin.write(json.dumps(given).encode() + b"\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline().strip() == b"ready"
@@ -79,6 +91,10 @@ class GithubPeer:
         """Say who is there: login name to `id`, `name`, `emails`."""
         self._control("people", people)
 
+    def person(self, login: str, **said: Any) -> None:
+        """Say that somebody is there, too."""
+        self._control("person", {login: said})
+
     def trouble(self, **by_path: dict[str, Any]) -> None:
         """Let it get answers wrong: `user=...` for `/api/user`."""
         self._control("trouble", {f"/api/{path}" if path != "exchange" else "/login/oauth/access_token": how
@@ -88,10 +104,23 @@ class GithubPeer:
         """Return how often each of its paths was asked for."""
         return self._control("count", {})
 
-    def code(self, login: str, *, client: str = CLIENT, scope: str = "read:user user:email", verifier: str = "") -> str:
-        """Return the authorization code that an app gets once somebody signed in there."""
+    def id_token(self, subject: str, now: int, **claims: Any) -> str:
+        """Sign an ID token of the provider of OpenID Connect. `now` is in seconds."""
+        said = {"iss": f"{self.issuer}/oidc", "aud": CLIENT, "sub": subject, "iat": now, "exp": now + 300, **claims}
+        return jws.serialize_compact({"alg": "ES256", "kid": "ec-1"}, json.dumps(said).encode(), self.key)
+
+    def code(
+        self, login: str, *, client: str = CLIENT, scope: str = "read:user user:email", verifier: str = "",
+        id_token: str | None = None,
+    ) -> str:  # fmt: skip
+        """Return the authorization code that an app gets once somebody signed in there.
+
+        :param id_token: what it brings at the provider of OpenID Connect.
+        """
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         body = {"login": login, "client": client, "scope": scope, "challenge": challenge if verifier else ""}
+        if id_token is not None:
+            body["id_token"] = id_token
         return str(self._control("code", body)["code"])
 
     def token(self, login: str, *, client: str = CLIENT, scope: str = "read:user user:email") -> str:

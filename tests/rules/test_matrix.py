@@ -22,6 +22,7 @@ from dragoman.storage.engine import Statement, Tx
 from kit.engines import ENGINES
 from kit.house import PASSWORD, House, open_house_of
 from kit.postgres import Cluster
+from kit.provided import provided
 from kit.recipes import RECIPES, Guest, Proves, Recipe, declared
 
 ACCOUNT_LIMIT, NETWORK_LIMIT = 2, 3
@@ -38,7 +39,7 @@ WEEK = 7 * 24 * 60 * 60
 async def house(request: pytest.FixtureRequest, tmp_path: Path, postgres_cluster: Cluster) -> AsyncIterator[House]:
     """A house on either engine that locks soon."""
     limits = {"limits__account_5_minutes": ACCOUNT_LIMIT, "limits__network_5_minutes": NETWORK_LIMIT}
-    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits, **OPEN) as opened:
+    async with open_house_of(request.param, tmp_path, postgres_cluster, **limits, **OPEN, **provided()) as opened:
         yield opened
 
 
@@ -187,11 +188,12 @@ NO: dict[str, dict[str, tuple[int, Any]]] = {
 
 _NOT_ACTIVE: dict[Proves, str] = {
     "password": "not active", "code": "no attempt", "refresh": "not active", "session": "no session",
-    "confirm": "no session", "proof": "no session", "ticket": "bad link",
+    "confirm": "no session", "proof": "no session", "ticket": "bad link", "provider": "not active",
 }  # fmt: skip
 REASONS: dict[str, dict[Proves, str]] = {
     "locked account": {"password": "locked", "code": "locked", "confirm": "locked", "proof": "closed"},
-    "blocked network": {"password": "blocked", "code": "blocked", "confirm": "blocked", "proof": "closed"},
+    "blocked network": {"password": "blocked", "code": "blocked", "confirm": "blocked", "proof": "closed",
+                        "provider": "blocked"},
     "suspended": _NOT_ACTIVE,
     "deactivated": _NOT_ACTIVE,
     "deleted": _NOT_ACTIVE,
@@ -202,7 +204,7 @@ REASONS: dict[str, dict[Proves, str]] = {
     },
     "second factor enrolled": {
         "password": "code wanted", "code": "no attempt", "refresh": "no chain", "session": "no session",
-        "confirm": "no session", "proof": "no session", "ticket": "code wanted",
+        "confirm": "no session", "proof": "no session", "ticket": "code wanted", "provider": "code wanted",
     },
     "never verified": {"password": "pending", "session": "write block"},
     "sessions ended": {

@@ -84,6 +84,11 @@ def _challenge(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     return guest.call("POST", "/api/auth/user/verify-challenge", json={"challengeId": token[:64], "code": "000000"})
 
 
+def _chat_challenge(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
+    body = {"challengeId": token, "code": "000000"}
+    return guest.call("POST", "/api/v1/twoFactorChallenges.verifyChallenge", json=body)
+
+
 def _limited(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     body = {"mfaType": "GOOGLE_AUTH", "code": "000000"}
     return guest.call("POST", "/mfa/verify-login", json=body, headers=bearer(token))
@@ -112,6 +117,8 @@ _NO_LINK = (400, "INVALID_VERIFICATION_TOKEN")
 CARRIERS = (
     Carrier("Rocket.Chat headers", _chat_header, frozenset({"rc", "rc child"}), _NO_CHAT),
     Carrier("Rocket.Chat resume", _chat_resume, frozenset({"rc", "rc child"}), (401, "Unauthorized")),
+    Carrier("Rocket.Chat challenge", _chat_challenge, frozenset(),
+            (400, "Challenge not found [error-challenge-not-found]")),
     Carrier("Pocketm8 bearer", _get("/api/profile"), frozenset({"p8"}), (401, "UNAUTHORIZED")),
     Carrier("Pocketm8 challenge", _challenge, frozenset({"p8_challenge"}), (400, "INVALID_OR_EXPIRED_CODE")),
     Carrier("Probe bearer", _get(_PROBE), frozenset({"probe", "probe_api"}), _NO_PROBE),

@@ -20,6 +20,7 @@ _COMMANDS = {
     "events": ("dragoman.cli.events:events", "Print the audit trail."),
     "outbox": ("dragoman.cli.outbox:outbox", "List, retry and drop letters that wait to be sent."),
     "mail": ("dragoman.cli.mail:mail", "Try the mail settings out."),
+    "provider": ("dragoman.cli.provider:provider", "Try outside providers out, show and remove links to them."),
     "directory": ("dragoman.cli.directory:directory", "Try the directory out, unlink accounts from it."),
     "keys": ("dragoman.cli.keys:keys", "List and rotate the signing keys."),
     "doctor": ("dragoman.cli.doctor:doctor", "Name what is weaker than it could be, with the remedy."),

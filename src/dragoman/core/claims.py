@@ -13,7 +13,7 @@ from dragoman.core.notices import Notice, Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Caller, Client, Id, Millis, Person
-from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
+from dragoman.storage import accounts, attempts, codes, counters, credentials, enrolments, providers, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.identifiers import Held
@@ -44,14 +44,16 @@ async def is_registrant(db: Reader, account: Account, client: Client, by: Caller
 
 async def disown(tx: Tx, account: Id, client: Client | None, now: Millis) -> None:
     """Take from an account all that lets in whoever had it before its address was proved: sessions, keys, password,
-    attempts, codes, links, marks, networks, and numbers that nobody proved.
+    attempts, codes, links, providers, marks, networks, and numbers that nobody proved.
     """
     await sessions.end_all(tx, account, "address_proved", now)
     dropped = await credentials.drop(tx, account, "password")
     await accounts.raise_epoch(tx, account, now)
     await attempts.drop_all(tx, account)
     await codes.drop_all(tx, account)
+    await enrolments.drop_all(tx, account)
     await tickets.drop_all(tx, account)
+    await providers.drop_all(tx, account)
     await counters.drop_marks(tx, account)
     await counters.forget_networks(tx, account)
     await counters.drop_of(tx, account)

@@ -13,13 +13,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import events, identifiers, newcomers, refusals
+from dragoman.core.claims import Claims, planting
 from dragoman.core.directory import SYSTEM
 from dragoman.core.doors import Door
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import Whose, new_id
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Caller, Client, Id, Identifier, Millis, Person, Secret
+from dragoman.model import Account, Caller, Client, Id, Identifier, Millis, Person, Secret, Status
 from dragoman.storage import accounts, providers, sessions
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
@@ -83,6 +84,8 @@ class Plan(Struct, frozen=True):
     refused: Refusal | None = None
     """What the owner is told once the token is spent."""
     notice: Notice | None = None
+    yielding: Notice | None = None
+    """Tells an account that it loses the address, which it merely claimed."""
 
 
 class ProviderLinks:
@@ -91,14 +94,15 @@ class ProviderLinks:
     def __init__(self, tools: Tools) -> None:
         self._t = tools
         self._notices = Notices(tools)
+        self._claims = Claims(tools)
 
     async def of(self, account: Account) -> list[Link]:
         """Return an account's links, oldest first."""
         return await providers.of(self._t.db, account.id)
 
-    async def count(self, name: str) -> int:
-        """Return how many accounts a provider opens."""
-        return await providers.count(self._t.db, name)
+    async def counts(self) -> dict[str, int]:
+        """Return how many accounts each provider opens."""
+        return await providers.counts(self._t.db)
 
     # ------------------------------------------------------------ before the transaction
 
@@ -141,23 +145,22 @@ class ProviderLinks:
         self, door: Door, vouched: Vouched, client: Client, email: tuple[Identifier, str] | None
     ) -> Plan:  # fmt: skip
         t, now, provider = self._t, self._t.clock.now(), vouched.provider
-        policy = await t.policy()
-        mode = policy.sign_up if door.admits_all else policy.registration
-        if provider.first_sign_in == "refuse" or (
-            provider.first_sign_in == "policy" and mode not in ("public", "private")
-        ):
+        policy, own = await t.policy(), door.admits_all
+        may_register = (policy.sign_up if own else policy.registration) in ("public", "private")
+        if provider.first_sign_in == "refuse" or (provider.first_sign_in == "policy" and not may_register):
             raise refusals.NotLinked
         first, last, display = names(vouched.whose)
         wanted = identifiers.username_from(email[0].shown if email else "", display or "", f"{first} {last}")
         others = (newcomers.other_username(t.random, wanted) for _ in range(CANDIDATES))
         domain = email[1].rpartition("@")[2] if email else ""
-        own = door.admits_all
+        status: Status = "suspended" if policy.approval else "active"
         account = Account(
-            new_id(t.clock, t.random), new_id(t.clock, t.random), "person", "active", False, False, None, first, last,
+            new_id(t.clock, t.random), new_id(t.clock, t.random), "person", status, False, False, None, first, last,
             display, 0, 0, now if email else None, now, now, None, OWNER_RANK if own else 0, not own,
             own and bool(domain) and domain not in provider.personal_domains,
         )  # fmt: skip
-        return Plan(vouched, "new", account, door, client, now, email, (wanted, *others))
+        yielding = await self._claims.notice(email[1], account.id) if email else None
+        return Plan(vouched, "new", account, door, client, now, email, (wanted, *others), yielding=yielding)
 
     async def _narrow(self, plan: Plan, address: str | None) -> None:
         if not address:
@@ -203,7 +206,7 @@ class ProviderLinks:
             await stored.verify(tx, plan.account.id, "email", plan.email[1], now)
             await self._put(tx, plan, by="address")
             return None
-        return await self._create(tx, plan, held)
+        return await self._create(tx, plan)
 
     async def _as_planned(self, tx: Tx, plan: Plan, link: Link | None, held: Held | None) -> bool:
         """Tell whether everything that decided the plan is as it was."""
@@ -238,7 +241,7 @@ class ProviderLinks:
                 return True
         return await providers.spend(tx, *plan.vouched.spent)
 
-    async def _create(self, tx: Tx, plan: Plan, held: Held | None) -> Refusal | None:
+    async def _create(self, tx: Tx, plan: Plan) -> Refusal | None:
         """Add the account of somebody new: in an organization of its own, or in the one that the door admits."""
         account, now = plan.account, plan.at
         username = None
@@ -259,8 +262,8 @@ class ProviderLinks:
             if default is None:
                 return refusals.NotLinked()
             account = replace(account, organization=default)
-        if held is not None:
-            await self._take_from(tx, held, now)
+        if plan.email is not None:
+            await self._claims.take(tx, plan.email[1], account.id, plan.yielding, now)
         given = [Identifier("username", username, "vouched", True)]
         await newcomers.insert(tx, account, given + ([plan.email[0]] if plan.email is not None else []))
         await events.record(
@@ -268,11 +271,6 @@ class ProviderLinks:
         )
         await self._put(tx, plan, by="sign_up")
         return None
-
-    async def _take_from(self, tx: Tx, held: Held, now: Millis) -> None:
-        """Take an address from an account that merely claims it: a provider proved whose it is (decision 15)."""
-        await stored.remove(tx, held.account, "email", held.folded)
-        await events.record(tx, "account_changed", now, account=held.account, what="claimed_address_yielded")
 
     async def _put(self, tx: Tx, plan: Plan, *, by: str) -> None:
         vouched, now = plan.vouched, plan.at
@@ -299,9 +297,9 @@ class ProviderLinks:
                 return refused
             if await accounts.alias_of(tx, account, SYSTEM) is not None:
                 return refusals.NotOffered()
-            held = [one for one in await stored.listed(tx, account) if one.kind == "email"]
-            if held and not any(one.proved for one in held):
-                return refusals.VerificationRequired()  # nothing is planted where an address is only claimed
+            refused = planting(await accounts.person(tx, caller.account))
+            if refused is not None:
+                return refused
             mine = {one.provider for one in await providers.of(tx, account)}
             taken = await providers.find(tx, vouched.issuer, vouched.whose.subject)
             if taken is not None or vouched.provider.name in mine:

@@ -191,13 +191,9 @@ class Upstream:
         """Do the same on an operator's word. Raises NotEnrolled."""
         await self._links.unlink_for(account, name)
 
-    async def reach(self, name: str) -> None:
-        """Try whether a provider can be reached as configured. Raises NotOffered, ProviderUnreachable, ProviderBusy."""
-        await self._named(name).port.reach()
-
-    async def linked(self, name: str) -> int:
-        """Return how many accounts a provider opens."""
-        return await self._links.count(name)
+    async def counts(self) -> dict[str, int]:
+        """Return how many accounts each provider opens, those that are not configured any more included."""
+        return await self._links.counts()
 
     # ------------------------------------------------------------ what a provider says
 

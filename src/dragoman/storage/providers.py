@@ -21,7 +21,7 @@ _USED = Statement(
 )
 _DROP = Statement("delete from provider_link where account = :account and provider = :provider")
 _DROP_ALL = Statement("delete from provider_link where account = :account")
-_COUNT = Statement("select count(*) from provider_link where provider = :provider")
+_COUNTS = Statement("select provider, count(*) from provider_link group by provider order by provider")
 _SPEND = Statement(
     "insert into spent_token(hash, ends_at) values (:hash, :ends_at) on conflict (hash) do nothing", hot=True
 )
@@ -79,9 +79,9 @@ async def drop_all(tx: Tx, account: Id) -> int:
     return await tx.run(_DROP_ALL, account=account)
 
 
-async def count(db: Engine, provider: str) -> int:
-    """Return how many links to a provider there are."""
-    return int((await db.scan(_COUNT, provider=provider))[0][0])
+async def counts(db: Engine) -> dict[str, int]:
+    """Return how many links to each provider there are."""
+    return {str(name): int(number) for name, number in await db.scan(_COUNTS)}
 
 
 async def spend(tx: Tx, hash: bytes, ends_at: Millis) -> bool:

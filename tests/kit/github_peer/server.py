@@ -1,8 +1,11 @@
 """GitHub's OAuth as its documentation has it, on loopback, in a process of its own. Standard library alone.
 
-Standard input: one line of JSON with `port`, `clients` (id to secret). Prints "ready". Below /test the tests say who
-is there and what goes wrong; nothing else is taken on trust: codes are good once, PKCE is checked, tokens belong to a
-client.
+Below /oidc it is a plain provider of OpenID Connect besides, quicker to start than the real one: whoever has its key
+signs the ID tokens beforehand.
+
+Standard input: one line of JSON with `port`, `clients` (id to secret), `jwks` (public). Prints "ready". Below /test the
+tests say who is there and what goes wrong; nothing else is taken on trust: codes are good once, PKCE is checked, tokens
+belong to a client.
 """
 
 from __future__ import annotations
@@ -54,7 +57,12 @@ class Server(BaseHTTPRequestHandler):
             self._send(302, {}, location=how["to"])
         elif how is not None:
             self._send(how["status"], how.get("body", {}))
-        elif (method, path) == ("POST", "/login/oauth/access_token"):
+        elif path == "/oidc/.well-known/openid-configuration":
+            base = f"http://127.0.0.1:{GIVEN['port']}/oidc"
+            self._send(200, {"issuer": base, "jwks_uri": f"{base}/jwks", "token_endpoint": f"{base}/token"})
+        elif path == "/oidc/jwks":
+            self._send(200, GIVEN["jwks"])
+        elif (method, path) in (("POST", "/login/oauth/access_token"), ("POST", "/oidc/token")):
             self._exchange({name: values[0] for name, values in parse_qs(body).items()})
         elif method == "POST" and path.startswith("/api/applications/") and path.endswith("/token"):
             self._check(path.split("/")[3], json.loads(body or "{}"))
@@ -87,7 +95,8 @@ class Server(BaseHTTPRequestHandler):
             return
         token = f"gho_{secrets.token_hex(18)}"
         TOKENS[token] = {"login": code["login"], "client": client, "scope": code["scope"]}
-        self._send(200, {"access_token": token, "scope": code["scope"], "token_type": "bearer"})
+        signed = {"id_token": code["id_token"]} if "id_token" in code else {}
+        self._send(200, {"access_token": token, "scope": code["scope"], "token_type": "bearer", **signed})
 
     def _check(self, client: str, body: dict[str, Any]) -> None:
         if self._client() != client:
@@ -121,6 +130,8 @@ class Server(BaseHTTPRequestHandler):
     def _control(self, path: str, body: dict[str, Any]) -> None:
         if path == "/test/people":
             PEOPLE.clear()
+            PEOPLE.update(body)
+        elif path == "/test/person":
             PEOPLE.update(body)
         elif path == "/test/trouble":
             TROUBLE.clear()

@@ -20,12 +20,12 @@ _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 @click.command(short_help="Name what is weaker than it could be, with the remedy.")
 @where_options
 @json_option
-@click.option("--online", is_flag=True, help="Ask the mail server and the directory, too: connect, leave.")
+@click.option("--online", is_flag=True, help="Ask the mail server, the directory and outside providers, too.")
 def doctor(as_json: bool, online: bool) -> None:
     """Name what is weaker than it could be, each with the setting and the remedy. Exit code 1 on errors.
 
     Reads only, and asks nobody beyond the database; with --online the mail server as well, for three seconds at most,
-    and the directory, for directory.timeout_seconds.
+    and the directory and outside providers, each for its own timeout_seconds.
     """
     found = _findings(online=online)
     found.sort(key=lambda finding: tuple(_COLOURS).index(finding.level))
@@ -47,6 +47,7 @@ def _findings(*, online: bool) -> list[Finding]:
     from dragoman.cli.doctor.directory import of_directory
     from dragoman.cli.doctor.files import of_files
     from dragoman.cli.doctor.mail import of_mail
+    from dragoman.cli.doctor.providers import of_providers
     from dragoman.cli.doctor.stored import of_database
 
     faults, loaded = faults_or_settings()
@@ -59,5 +60,6 @@ def _findings(*, online: bool) -> list[Finding]:
         *lying,
         *of_mail(given, online=online),
         *of_directory(given, online=online),
+        *of_providers(given, online=online),
         *stored,
     ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dragoman.cli.doctor.directory import of_linked
 from dragoman.cli.doctor.finding import Finding
+from dragoman.cli.doctor.providers import of_links
 from dragoman.cli.doctor.proxies import of_proxies
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def of_database(settings: Settings) -> tuple[Settings, list[Finding]]:
             health = await core.health()
             return in_force, [
                 *_of_passwords(health), *_of_people(health), *_of_letters(health, settings), *_of_upkeep(health),
-                *await of_linked(core), *await of_proxies(core, settings), *await _of_clock(core),
+                *await of_linked(core), *await of_links(core), *await of_proxies(core, settings),
+                *await _of_clock(core),
             ]  # fmt: skip
 
     try:
