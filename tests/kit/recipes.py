@@ -605,7 +605,9 @@ def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = N
         more = {} if body is None else {"json": body(guest)}
         return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
 
-    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator)
+    return Recipe(
+        "flashback", method, path, fate, "session", send, administrator=administrator, verified=method != "GET"
+    )  # fmt: skip
 
 
 async def _colleague(guest: Guest, fate: str) -> Person:
