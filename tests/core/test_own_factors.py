@@ -190,7 +190,7 @@ async def test_keys_never(house: House) -> None:
             own.begin_totp(key, HOME), own.confirm_totp(key, "123456", HOME), own.enable_email(key, HOME),
             own.regenerate(key, "123456", HOME), own.disable(key, "totp", HOME),
             own.disable(key, "totp", HOME, code="1"),
-            house.core.factors.remove(key, here.account, "totp", HOME),
+            house.core.factors.remove(key, here.account, ("totp",), HOME),
         ):  # fmt: skip
             assert await why(call) == "NotForKeys"
 
@@ -354,13 +354,13 @@ async def test_an_administrator_removes_a_factor_and_everything_of_its_owner_end
     await enrolled(house, here)
     house.clock.move(10 * MINUTE + 1)
     remove = house.core.factors.remove
-    assert await why(remove(root, person.account, "totp", HOME)) == "FreshProofRequired"
+    assert await why(remove(root, person.account, ("totp",), HOME)) == "FreshProofRequired"
     await house.core.proving.with_password(root, Password.from_plain("root's own password"), HOME)
-    await remove(root, person.account, "totp", HOME)
+    await remove(root, person.account, ("totp",), HOME)
     assert await why(house.core.sessions.again(here.session)) == "NotSignedIn"
     letter = (await house.letters("factor_removed"))[-1]
     assert (letter.to, letter.values["by"]) == ("ada@example.com", "root")
-    assert await why(remove(root, person.account, "totp", HOME)) == "NotEnrolled"
+    assert await why(remove(root, person.account, ("totp",), HOME)) == "NotEnrolled"
     await enter(house)
 
 
@@ -372,13 +372,13 @@ async def test_nobody_below_removes_a_factor_and_strangers_are_unknown(house: Ho
     here = await enter(house)
     await house.enrol_totp(bob)
     await house.enrol_totp(eve)
-    assert await why(house.core.factors.remove(here, bob.account, "totp", HOME)) == "NotAllowed"
-    assert await why(house.core.factors.remove(here, eve.account, "totp", HOME)) == "NotFound"
+    assert await why(house.core.factors.remove(here, bob.account, ("totp",), HOME)) == "NotAllowed"
+    assert await why(house.core.factors.remove(here, eve.account, ("totp",), HOME)) == "NotFound"
 
 
 async def test_ones_own_factor_is_reset_with_every_client(house: House) -> None:
     await house.ada()
     here = await enter(house)
     await enrolled(house, here)
-    await house.core.factors.remove(here, here.account, "totp", HOME)
+    await house.core.factors.remove(here, here.account, ("totp",), HOME)
     assert await why(house.core.sessions.again(here.session)) == "NotSignedIn"

@@ -86,7 +86,7 @@ async def disable_email(call: Call) -> wire.Done:
            tag="second factor", examples={"own": {}, "another": {"username": "bob"}})  # fmt: skip
 async def reset_totp(call: Call, body: Whose) -> wire.Done:
     """Remove an authenticator app and end every client of its account. Wants a proof in each call."""
-    await call.core.factors.remove(call.signed_in, await _target(call, body), "totp", call.client)
+    await call.core.factors.remove(call.signed_in, await _target(call, body), ("totp",), call.client)
     return wire.DONE
 
 
