@@ -213,7 +213,7 @@ def _ldap(act: str, **body: str) -> Recipe:
     return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
 
 
-LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"))
 AVATARS = (
     Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
     _chat("GET", "/api/v1/users.getAvatar"),
