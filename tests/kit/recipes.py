@@ -201,7 +201,7 @@ def _policy_of_reset() -> Recipe:
         token = await guest.house.ticket("reset", guest.person)
         return await guest.call("GET", "/api/v1/pw.getPolicyReset", params={"token": token})
 
-    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "nothing", send)
+    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "ticket", send)
 
 
 def _ldap(act: str, **body: str) -> Recipe:
