@@ -201,7 +201,7 @@ def _policy_of_reset() -> Recipe:
         token = await guest.house.ticket("reset", guest.person)
         return await guest.call("GET", "/api/v1/pw.getPolicyReset", params={"token": token})
 
-    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "nothing", send)
+    return Recipe("rocketchat", "GET", "/api/v1/pw.getPolicyReset", "", "ticket", send)
 
 
 def _ldap(act: str, **body: str) -> Recipe:
@@ -213,7 +213,7 @@ def _ldap(act: str, **body: str) -> Recipe:
     return Recipe("rocketchat", "POST", f"/api/v1/ldap.{act}", "", "session", send, administrator=True, ends_in=400)
 
 
-LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"), _ldap("syncNow"))
+LDAP = (_ldap("testConnection"), _ldap("testSearch", username="ada"))
 AVATARS = (
     Recipe("rocketchat", "GET", "/avatar/{username}", "", "nothing", _avatar),
     _chat("GET", "/api/v1/users.getAvatar"),

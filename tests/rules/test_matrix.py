@@ -247,6 +247,8 @@ def expected(policy: str, recipe: Recipe) -> tuple[int, Any] | None:
         return None  # it signs nobody in, so no code is asked for
     if "/method.call" in recipe.path and reason in INSIDE:
         return (200, INSIDE[reason])
+    if reason == "bad link" and recipe.path == "/api/v1/pw.getPolicyReset":
+        return (403, "unauthorized")
     if reason == "bad link" and recipe.path == "/user/reset-password":
         return (400, "INVALID_RESET_TOKEN")
     if reason == "no session" and recipe.form == "access token":
