@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -24,7 +25,7 @@ from dragoman.core.doors import Door
 from dragoman.core.hashing import HashPool, usable_cores
 from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
-from dragoman.core.policy import Mailing, Policy
+from dragoman.core.policy import Mailing, PasskeyPlace, Policy
 from dragoman.core.ports import (
     Clock,
     Directory,
@@ -170,8 +171,11 @@ def policy(settings: Settings) -> Policy:
         password_reset=given.password_reset,
         email_codes=given.email_codes,
         code_life=_seconds(given.code_minutes) * 1000,
+        totp_steps=given.totp_steps,
         remembered=round(given.remember_minutes * 60_000),
         registration=given.registration,
+        passkeys=passkeys(settings),
+        enrol_within=round(given.enrol_days * DAY * 1000),
         sign_up=given.sign_up,
         registration_secret=sha256(given.registration_secret.encode()).digest() if given.registration_secret else b"",
         approval=given.approval,
@@ -195,6 +199,18 @@ def mailing(settings: Settings) -> Mailing:
     host = f"[{server.host}]" if ":" in server.host else server.host
     base = server.public_url or f"{scheme}://{host}:{server.port}"
     return Mailing(mail.transport != "off", mail.language, frozenset(mail.notices_off), base, links)
+
+
+def passkeys(settings: Settings) -> PasskeyPlace | None:
+    """Return where passkeys are made; None for an address, since browsers make them for names only."""
+    base, given = mailing(settings).base, settings.passkeys
+    name = given.name or urlsplit(base).hostname or ""
+    if not name or name.replace(".", "").isdigit() or ":" in name:
+        return None
+    dialects = [getattr(settings.dialects, dialect) for dialect in settings.dialects.__struct_fields__]
+    listed = given.origins or (base, *(origin for dialect in dialects for origin in dialect.origins if origin != "*"))
+    under = [each for each in listed if f".{urlsplit(each).hostname}".endswith(f".{name}")]
+    return PasskeyPlace(name, tuple(dict.fromkeys(under)))
 
 
 def directory(settings: Settings, clock: Clock) -> tuple[Directory | None, Rules]:

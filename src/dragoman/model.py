@@ -44,8 +44,8 @@ class Secret:
 
 # ---------------------------------------------------------------- people
 
-SECOND_FACTORS = frozenset({"totp", "email"})
-"""Factors that ask for a code once they are enrolled. Recovery codes stand in for one, they ask for nothing."""
+SECOND_FACTORS = frozenset({"totp", "email", "passkey"})
+"""Factors that are asked for once they are enrolled. Recovery codes stand in for one, they ask for nothing."""
 
 AccountKind = Literal["person", "bot"]
 Status = Literal["invited", "active", "deactivated", "suspended", "deleted"]
@@ -82,6 +82,8 @@ class Account(Struct, frozen=True, gc=False):
     """Whether its organization is the one made at set-up."""
     business: bool
     """Whether its organization is a business."""
+    factor_from: Millis | None = None
+    """From then on its organization wants a second factor of its members; None while it does not."""
 
 
 class Identifier(Struct, frozen=True, gc=False):
@@ -101,7 +103,7 @@ class Person(Struct, frozen=True):
     aliases: Mapping[str, str]
     """The names other systems know it by: `rocketchat`, `probe`, `pocketm8` (decision 16)."""
     factors: frozenset[str]
-    """Enrolled second factors: `totp`, `email`, and `recovery` while a code of it is left."""
+    """Enrolled second factors: `totp`, `email`, `passkey`, and `recovery` while a code of it is left."""
     has_password: bool
     initial_password: bool = False
     """The password was set by somebody else and is to be replaced (table C)."""

@@ -125,6 +125,15 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
     code_minutes: Annotated[
         float, Meta(ge=1, le=60, description="How long a mailed code is good, in minutes.", extra=SMALLER)
     ] = 10.0
+    totp_steps: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1,
+            extra=SMALLER,
+            description="How many steps of 30 seconds a code of an authenticator app may be early or late.",
+        ),
+    ] = 1
     remember_minutes: Annotated[
         float,
         Meta(
@@ -134,6 +143,15 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
             description="How long a proof counts as fresh for what asks for a fresh one (decision 25), in minutes.",
         ),
     ] = 10.0
+    enrol_days: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=90,
+            extra=SMALLER,
+            description="How long members may take to enrol a second factor that their organization wants, in days.",
+        ),
+    ] = 7.0
     registration: Annotated[
         Registration,
         Meta(
@@ -156,6 +174,25 @@ class Accounts(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(description="Whoever registers waits, suspended, until an operator activates the account.", extra=TRUE),
     ] = False
+
+
+class Passkeys(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where passkeys are made and used."""
+
+    name: Annotated[
+        str,
+        Meta(
+            description="Name they are made for, `example.com`: a page's host or what that ends in (the RP id). They"
+            " are lost when it changes. Empty for the host of `server.public_url`."
+        ),
+    ] = ""
+    origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Pages that may ask for them, `https://app.example.com`; empty for `server.public_url` and"
+            " every dialect's `origins` under the name."
+        ),
+    ] = ()
 
 
 class Mail(Struct, frozen=True, forbid_unknown_fields=True):
@@ -293,8 +330,8 @@ class Provider(Struct, frozen=True, forbid_unknown_fields=True):
     first_sign_in: Annotated[
         Literal["policy", "create", "refuse"],
         Meta(
-            description="What becomes of people who have no account: `policy` goes by `accounts.registration`, the"
-            " others whatever that says."
+            description="What becomes of people who have no account: `policy` goes by `accounts.sign_up`, or by"
+            " `accounts.registration` where only the default organization is admitted; the others whatever those say."
         ),
     ] = "policy"
     hosts: Annotated[

@@ -26,6 +26,7 @@ from dragoman.sections import (
     Limits,
     Log,
     Mail,
+    Passkeys,
     Passwords,
     Provider,
     Providers,
@@ -71,6 +72,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     passwords: Passwords = Passwords()
     limits: Limits = Limits()
     accounts: Accounts = Accounts()
+    passkeys: Passkeys = Passkeys()
     mail: Mail = Mail()
     directory: Directory = Directory()
     providers: Providers = field(default_factory=Providers)

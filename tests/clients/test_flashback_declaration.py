@@ -63,7 +63,7 @@ def declared(base: str, folder: Path, tools: Path) -> None:
 
 def test_a_typed_client(tmp_path: Path, tools: Path) -> None:
     (tmp_path / "ts").mkdir()
-    with served(tmp_path / "house") as base:
+    with served(tmp_path / "house", accounts__registration="public") as base:
         declared(base, tmp_path / "ts", tools)
         (tmp_path / "ts" / "conformance.ts").write_text(PROGRAM.read_text())
         run(tools / "tsc", *STRICT, "conformance.ts", cwd=tmp_path / "ts")

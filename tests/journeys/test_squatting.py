@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from dragoman.core import refusals
+from dragoman.model import Caller, Client
 from journeys.drivers import FLASHBACK, PROBE, ROCKETCHAT, Held, Refused
-from kit.house import House, Totp, open_house_of
+from kit.house import House, Totp, client, open_house_of
 from kit.postgres import Cluster
 
 pytestmark = pytest.mark.slow
@@ -115,7 +116,7 @@ async def test_trojan_identifier(house: House, over: str) -> None:
     for planting in (
         core.factors.enable_totp(account),
         core.factors.enable_email(account),
-        core.addresses.change_phone(account, "+49 30 901820", by=caller),
+        core.addresses.change_phone(account, "+49 30 901820", by=caller, client=_client(LAIR, caller)),
     ):
         with pytest.raises(refusals.VerificationRequired):
             await planting
@@ -135,7 +136,7 @@ async def test_unexpired_change_of_address(house: House, over: str) -> None:
     account = await core.accounts.named(f"email:{EMAIL}")
     caller = await core.sessions.authenticate(core.doors[SQUATTERS[over][0].name], his.token)
     house.clock.move(1)
-    await core.addresses.change_email(account, "mallory@example.net", by=caller)
+    await core.addresses.change_email(account, "mallory@example.net", by=caller, client=_client(LAIR, caller))
     late = await house.token("verify")
     # What was only claimed went with the change, so Ada registers like anybody else.
     assert (await over_flashback_as_ada(house)).status_code == 201
@@ -152,10 +153,9 @@ async def over_flashback_as_ada(house: House) -> Any:
     return await house.post("/user/register", json=body, address=HOME)
 
 
-def _client(address: str) -> Any:
-    from kit.house import client
-
-    return client(address)
+def _client(address: str, caller: Caller | None = None) -> Client:
+    """Return a program at this address: the caller's own, where somebody is signed in with it."""
+    return client(address, caller.session.user_agent if caller is not None else "test")
 
 
 async def test_an_address_that_a_directory_or_operator_vouches_for_is_not_squatted(house: House) -> None:

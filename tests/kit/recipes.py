@@ -11,7 +11,7 @@ import json
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import httpx2
@@ -27,6 +27,7 @@ from dragoman.storage import tickets
 from dragoman.storage.engine import Tx
 from dragoman.web import pages
 from kit import provided as kit_provided
+from kit.authenticator import Authenticator
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, Totp
 
 Proves = Literal["password", "code", "refresh", "session", "confirm", "proof", "ticket", "provider", "nothing"]
@@ -383,6 +384,12 @@ ROCKETCHAT = (
     _setting("GET", "Site_Url"),
     _setting("POST", "Accounts_TwoFactorAuthentication_Max_Invalid_Email_Code_Attempts", json={"value": 5}),
     _setting("POST", "LDAP_Enable", json={"value": False}),
+    *AVATARS,
+    *LDAP,
+    _proved("/api/v1/ldap.syncNow", ends_in=400, administrator=True),
+    _chat("GET", "/api/v1/service.configurations", "nothing"),
+    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
+    _policy_of_reset(),
     _chat("POST", "/api/v1/users.2fa.enableEmail"),
     _proved("/api/v1/users.2fa.disableEmail"),
     _proved("/api/v1/users.resetTOTP", administrator=True),
@@ -395,11 +402,6 @@ ROCKETCHAT = (
     _challenge("verifyChallenge", "code", makes=1),
     _challenge("sendEmailCode", "nothing", ends_in=400),
     Recipe("rocketchat", "POST", "/api/v1/loginCode.redeem", "", "nothing", _redeem, ends_in=400),
-    *AVATARS,
-    *LDAP,
-    _chat("GET", "/api/v1/service.configurations", "nothing"),
-    _chat("GET", "/api/v1/pw.getPolicy", "nothing"),
-    _policy_of_reset(),
     _CREATE_TOKEN,
     _personal_token("generate"),
     _personal_token("regenerate"),
@@ -603,7 +605,9 @@ def _fb_on(method: str, path: str, *, administrator: bool = False, body: Any = N
         more = {} if body is None else {"json": body(guest)}
         return await guest.call(method, sent, headers=bearer(guest.held.get("fb", "x")), **more)
 
-    return Recipe("flashback", method, path, fate, "session", send, administrator=administrator)
+    return Recipe(
+        "flashback", method, path, fate, "session", send, administrator=administrator, verified=method != "GET"
+    )  # fmt: skip
 
 
 async def _colleague(guest: Guest, fate: str) -> Person:
@@ -678,9 +682,69 @@ PROVIDERS = (
     Recipe("flashback", "POST", "/auth/web3", "", "nothing", _fb_wallet, ends_in=400),
 )
 
+
+def _mfa(method: str, path: str, form: str = "", *, verified: bool = False, ends_in: int = 0, **body: Any) -> Recipe:
+    """A call about second factors of somebody signed in, who has none."""
+    path = f"/mfa/{path}"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        sent = {"json": body} if method == "POST" else {}
+        return await guest.call(method, path, headers=bearer(guest.held.get("fb", "x")), **sent)
+
+    return Recipe("flashback", method, path, form, "session", send, verified=verified, ends_in=ends_in)
+
+
+async def _fb_set_up(guest: Guest) -> httpx2.Response:
+    """Set an app up, and verify a code of it."""
+    token = bearer(guest.held.get("fb", "x"))
+    begun = await guest.call("POST", "/mfa/setup", headers=token, json={"mfaType": "GOOGLE_AUTH"})
+    secret = begun.json().get("data", {}).get("secret", "JBSWY3DPEHPK3PXP")
+    body = {"mfaType": "GOOGLE_AUTH", "code": Totp(guest.house, secret, ()).code()}
+    return await guest.call("POST", "/mfa/verify-setup", headers=token, json=body)
+
+
+async def _fb_make_passkey(guest: Guest) -> httpx2.Response:
+    token = bearer(guest.held.get("fb", "x"))
+    begun = await guest.call("POST", "/mfa/setup", headers=token, json={"mfaType": "PASSKEY"})
+    options = begun.json().get("data", {}).get("options", {"rp": {"id": "x"}, "challenge": "x"})
+    body = {"credential": Authenticator().create(options)}
+    return await guest.call("POST", "/mfa/passkey/complete-registration", headers=token, json=body)
+
+
+async def _fb_use_link(guest: Guest) -> httpx2.Response:
+    return await guest.call("POST", "/mfa/magic-link/activate", json={"token": await guest.house.magic(guest.person)})
+
+
+async def _fb_reset_factors(guest: Guest) -> httpx2.Response:
+    """Let an owner reset the factors of a member."""
+    member = await guest.house.add(username=f"member-of-{guest.username}-{guest.house.clock.now()}")
+    await guest.house.enrol_totp(member)
+    body = {"resetUserId": str(uuid.UUID(bytes=member.account.id))}
+    return await guest.call("POST", "/mfa/reset", headers=bearer(guest.held.get("fb", "x")), json=body)
+
+
+_ENFORCE = _mfa("POST", "organization/enforce", verified=True, enforced=False)
+MFA = (
+    _mfa("GET", "status"),
+    _mfa("GET", "methods"),
+    _mfa("POST", "setup", "app", verified=True, mfaType="GOOGLE_AUTH"),
+    _mfa("POST", "setup", "passkey", verified=True, mfaType="PASSKEY"),
+    Recipe("flashback", "POST", "/mfa/verify-setup", "", "session", _fb_set_up, verified=True),
+    Recipe("flashback", "POST", "/mfa/passkey/complete-registration", "", "session", _fb_make_passkey, verified=True),
+    _mfa("POST", "passkey/auth-options", ends_in=401),
+    _mfa("POST", "magic-link/send", ends_in=401),
+    Recipe("flashback", "POST", "/mfa/magic-link/activate", "", "nothing", _fb_use_link),
+    _mfa("POST", "enable", verified=True, mfaType="MAGIC_LINK"),
+    _mfa("POST", "disable", verified=True, ends_in=400, mfaType="GOOGLE_AUTH"),
+    _mfa("POST", "primary", verified=True, ends_in=400, mfaType="GOOGLE_AUTH"),
+    Recipe("flashback", "POST", "/mfa/reset", "", "session", _fb_reset_factors, verified=True, administrator=True),
+    replace(_ENFORCE, administrator=True),
+)
+
 FLASHBACK = (
     *ORGANIZATION,
     *PROVIDERS,
+    *MFA,
     Recipe("flashback", "POST", "/user/login", "", "password", _fb_login, 1),
     Recipe("flashback", "POST", "/mfa/verify-login", "", "code", _fb_verify, 1),
     _fb_refresh("refreshToken"),
@@ -756,6 +820,10 @@ def _invitation(method: str, **form: Any) -> Recipe:
     return Recipe("web", method, "/invite/{token}", "", "nothing", send)
 
 
+async def _magic_page(guest: Guest) -> httpx2.Response:
+    return await guest.call("GET", f"/magic/{await guest.house.magic(guest.person)}")
+
+
 LINKS = (
     _page("/reset-password", "/reset-password"),
     Recipe("web", "POST", "/reset-password", "", "nothing", _ask_for_reset),
@@ -769,6 +837,7 @@ LINKS = (
     _link("POST", "/open/{token}", "open"),
     _invitation("GET"),
     _invitation("POST", data=_BOTH),
+    Recipe("web", "GET", "/magic/{token}", "", "nothing", _magic_page),
 )
 
 WEB = (

@@ -41,10 +41,10 @@ class _Served:
 
 
 @contextmanager
-def served(folder: Path, furnish: Furnish = with_ada, **changes: Any) -> Iterator[str]:
+def served(folder: Path, furnish: Furnish = with_ada, port: int = 0, **changes: Any) -> Iterator[str]:
     """Serve a house over a fresh SQLite file in `folder`; yield its base URL, `http://127.0.0.1:PORT`.
 
     `changes` are settings, as `open_house` takes them.
     """
-    with running(_Served(folder, furnish, changes)) as base:
+    with running(_Served(folder, furnish, changes), port) as base:
         yield base

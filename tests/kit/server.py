@@ -16,14 +16,15 @@ from dragoman.http.serving import serve_config
 
 
 @contextmanager
-def running(app: Any, **options: Any) -> Iterator[str]:
+def running(app: Any, port: int = 0, **options: Any) -> Iterator[str]:
     """Serve an ASGI app with our uvicorn settings in a thread of its own; yield the base URL, `http://127.0.0.1:PORT`.
 
+    :param port: 0 for a free one.
     :param options: uvicorn settings that differ from `serve_config`'s.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", 0))
+    listener.bind(("127.0.0.1", port))
     ready = threading.Event()
     failed: list[BaseException] = []
 

@@ -403,6 +403,7 @@ KEYS: dict[str, tuple[str, tuple[int, Any]]] = {
 }
 """Dialects whose doors take keys: where one still works, and what is said where it does not."""
 ENDS_ITSELF = ("/api/v1/logout",)
+"""Where a key signs itself out; over method.call it is the form of that name."""
 
 
 def access_of(house: House, recipe: Recipe) -> str:
@@ -440,7 +441,7 @@ async def test_a_key_does_what_it_may_and_no_more(house: House) -> None:
         else:
             assert answer.status_code in recipe.works, f"{recipe}: {answer.text}"
         again = await guest.call("GET", path, headers=headers)
-        assert again.status_code == (401 if recipe.path in ENDS_ITSELF else 200), f"{recipe} ended the key"
+        assert again.status_code == (401 if recipe.path in ENDS_ITSELF or recipe.form == "logout" else 200), f"{recipe} ended the key"
 
 
 async def test_where_no_door_takes_keys_no_operation_opens_to_one(house: House) -> None:

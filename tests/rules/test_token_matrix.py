@@ -84,6 +84,11 @@ def _challenge(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     return guest.call("POST", "/api/auth/user/verify-challenge", json={"challengeId": token[:64], "code": "000000"})
 
 
+def _chat_challenge(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
+    body = {"challengeId": token, "code": "000000"}
+    return guest.call("POST", "/api/v1/twoFactorChallenges.verifyChallenge", json=body)
+
+
 def _limited(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     body = {"mfaType": "GOOGLE_AUTH", "code": "000000"}
     return guest.call("POST", "/mfa/verify-login", json=body, headers=bearer(token))
@@ -110,8 +115,10 @@ _NO_TOKEN = (400, "INVALID_OR_EXPIRED_TOKEN")
 _NO_LINK = (400, "INVALID_VERIFICATION_TOKEN")
 
 CARRIERS = (
-    Carrier("Rocket.Chat headers", _chat_header, frozenset({"rc", "rc child"}), _NO_CHAT),
-    Carrier("Rocket.Chat resume", _chat_resume, frozenset({"rc", "rc child"}), (401, "Unauthorized")),
+    Carrier("Rocket.Chat headers", _chat_header, frozenset({"rc", "rc child", "rc key"}), _NO_CHAT),
+    Carrier("Rocket.Chat resume", _chat_resume, frozenset({"rc", "rc child", "rc key"}), (401, "Unauthorized")),
+    Carrier("Rocket.Chat challenge", _chat_challenge, frozenset(),
+            (400, "Challenge not found [error-challenge-not-found]")),
     Carrier("Pocketm8 bearer", _get("/api/profile"), frozenset({"p8"}), (401, "UNAUTHORIZED")),
     Carrier("Pocketm8 challenge", _challenge, frozenset({"p8_challenge"}), (400, "INVALID_OR_EXPIRED_CODE")),
     Carrier("Probe bearer", _get(_PROBE), frozenset({"probe", "probe_api"}), _NO_PROBE),
@@ -139,7 +146,8 @@ CARRIERS = (
 
 MAILED: tuple[Purpose, ...] = ("reset", "verify", "invite", "undo", "open", "magic")
 TOKENS = (
-    "rc", "rc child", "p8", "p8_challenge", "probe", "probe_api", "fb", "fb_refresh", "fb_limited", "probe_verify",
+    "rc", "rc child", "rc key", "p8", "p8_challenge", "probe", "probe_api", "fb", "fb_refresh", "fb_limited",
+    "probe_verify",
     *MAILED,
 )  # fmt: skip
 
@@ -176,6 +184,9 @@ async def holder(house: House) -> Guest:
     flat = {"email": guest.email, "password": guest.password}
     block = (await guest.call("POST", "/api/auth/user/sign-in", json=flat)).json()["data"]
     guest.held |= {"p8": block["accessToken"], "rc child": block["chat"]["token"]}
+    pair = {"X-Auth-Token": guest.held["rc"], "X-User-Id": guest.held["rc_user"]}
+    path = "/api/v1/users.generatePersonalAccessToken"
+    guest.held["rc key"] = (await guest.call("POST", path, headers=pair, json={"tokenName": "ci"})).json()["token"]
     bob = Guest(house, await house.add(email="bob@example.com", username="bob", verified=True), "bob@example.com",
                 "bob", "198.51.100.1")  # fmt: skip
     await bob.pause()
@@ -417,13 +428,15 @@ async def test_what_ended_or_ran_out_opens_nothing(any_house: House) -> None:
     guest = await holder(house)
     house.clock.move(91 * 24 * 60 * 60)
     for carrier in CARRIERS:
-        for name in set(TOKENS) - {"probe_api"}:
+        for name in set(TOKENS) - {"probe_api", "rc key"}:
             answer = await carrier.present(guest, guest.held[name])
             expected = {carrier.says(guest.held[name])} | LATE.get(name, set())
             assert (answer.status_code, word(answer)) in expected, f"{name} at {carrier.name}: {answer.text[:200]}"
     assert (await _get(_PROBE)(guest, guest.held["probe_api"])).status_code == 200
+    assert (await _chat_header(guest, guest.held["rc key"])).status_code == 200
     await house.core.sessions.end_everything(guest.person.account, "test")
     assert (await _get(_PROBE)(guest, guest.held["probe_api"])).status_code == 401
+    assert (await _chat_header(guest, guest.held["rc key"])).status_code == 401
 
 
 async def test_a_refresh_token_with_a_forged_mac_ends_nothing(house: House) -> None:

@@ -37,6 +37,9 @@ SLOW = Statement(
     "with recursive series (n) as (select 1 union all select n + 1 from series where n < :count)"
     " select max(n) from series"
 )
+SERIES = Statement(
+    "with recursive series (n) as (select 1 union all select n + 1 from series where n < :count) select n from series"
+)
 THREAD = Statement("select thread_name()")
 WRITER = Path(__file__).with_name("writing_child.py")
 
@@ -461,3 +464,32 @@ def test_by_default_the_process_ends_with_its_writer(tmp_path: Path) -> None:
     )
     assert ended.returncode == -signal.SIGTERM
     assert "writer_died" in ended.stdout + ended.stderr
+
+
+async def test_a_read_that_took_too_long_once_is_not_compiled_anew_for_ever(tmp_path: Path) -> None:
+    """Python 3.11 takes an interrupted statement for busy; what was slow once was five times as slow from then on."""
+    async with sqlite_engine(tmp_path) as engine:
+        await engine.one(SERIES, count=3)
+        compiled = 0
+
+        def count(*_: object) -> int:
+            nonlocal compiled
+            compiled += 1
+            return sqlite3.SQLITE_OK
+
+        engine._inline.set_authorizer(count)
+        assert await engine.one(SERIES, count=200_000) == (1,)  # interrupted in the middle, then read by a thread
+        await engine.one(SERIES, count=3)
+        once = compiled
+        for _ in range(20):
+            assert await engine.one(SERIES, count=3) == (1,)
+            assert await engine.all(SERIES, count=3) == [(1,), (2,), (3,)]
+        assert compiled == once
+
+
+async def test_reads_may_take_too_long_any_number_of_times(tmp_path: Path) -> None:
+    async with sqlite_engine(tmp_path) as engine:
+        for _ in range(3):
+            assert await engine.one(SERIES, count=200_000) == (1,)
+        assert len(engine._spelt) == 1
+        assert engine._spelt[SERIES].rstrip() == SERIES.question

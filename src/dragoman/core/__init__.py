@@ -19,6 +19,7 @@ from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
 from dragoman.core.doors import Door
+from dragoman.core.enrolment import Enrolment
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
 from dragoman.core.feed import Feed
@@ -34,6 +35,7 @@ from dragoman.core.observed import Observed
 from dragoman.core.on_behalf import OnBehalf
 from dragoman.core.outbox import Outbox
 from dragoman.core.own_factors import OwnFactors
+from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
 from dragoman.core.pictures import Pictures
 from dragoman.core.ports import Clock, Directory, Random
@@ -105,6 +107,8 @@ class Core:
         self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
         self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
+        self.passkeys = Passkeys(self._tools, self.proving)
+        self.enrolment = Enrolment(self._tools, self.settings.latest().issuer)
         self.own_factors = OwnFactors(self._tools, self.proving, self.factors, self.settings.latest().issuer)
         self.outbox = Outbox(self._tools)
         self.observed = Observed(self._tools)

@@ -12,13 +12,14 @@ from functools import partial
 import msgspec
 from msgspec import Struct
 
-from dragoman.core import claims, events, identifiers, refusals
+from dragoman.core import claims, events, identifiers, judgement, refusals
 from dragoman.core.limits import DAY as DAY_SECONDS
 from dragoman.core.limits import Budget, Window, failed, wait
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.organizations import may_manage
 from dragoman.core.recovery import Changed
 from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft
 from dragoman.core.tools import Tools
 from dragoman.model import Account, AddressState, Caller, Client, Identifier, IdentifierKind, Millis, Person
@@ -29,8 +30,6 @@ from dragoman.storage.identifiers import SUPERSEDED, Held
 from dragoman.storage.outbox import Waiting
 
 LAPSES_AFTER: Millis = 7 * DAY
-FRESH: Millis = 10 * 60_000
-"""How old a proof may be to change an address with it (decision 25)."""
 CHANGES = Budget((Window(5, DAY_SECONDS),))
 """Changes of its addresses that an account takes from other than operators: each sends mail."""
 PROVED_KEPT = 3
@@ -59,6 +58,8 @@ class _Plan(Struct, frozen=True):
     held: list[Held]
     """The account's identifiers: the plan holds while they stay as they are."""
     now: Millis
+    remembered: Millis
+    """For how long a proof counts as fresh (decision 25)."""
     pending: bool
     """The new address waits to be proved, and there is one to go back to."""
     notice: Notice | None
@@ -150,15 +151,16 @@ class Addresses:
             raise refusals.NotFound
         held = await stored.listed(t.db, account.id)
         before = _of(kind, held)
-        now, person = t.clock.now(), await t.people.of(account)
-        mailing = (await t.policy()).mail.enabled
+        now, person, policy = t.clock.now(), await t.people.of(account), await t.policy()
+        mailing = policy.mail.enabled
         mine = next((one for one in before if one.folded == wanted.folded), None)
         if (mine is not None and mine.primary) or (not wanted.folded and not before):
-            return _Plan(wanted, held, now, False, None, None)
+            return _Plan(wanted, held, now, policy.remembered, False, None, None)
         proves = kind == "email" and wanted.state == "claimed" and (mine is None or mine.state == "claimed")
         pending = proves and mailing and any(one.state != "claimed" for one in before)
         verification = await self._verification(wanted, person) if proves and mailing else None
-        return _Plan(wanted, held, now, pending, await self._notice(wanted, held, person, now), verification)
+        notice = await self._notice(wanted, held, person, now)
+        return _Plan(wanted, held, now, policy.remembered, pending, notice, verification)
 
     async def _verification(self, wanted: _Wanted, person: Person) -> tuple[Draft, Waiting] | None:
         t, door = self._t, self._t.doors.get(_door(wanted))
@@ -241,7 +243,9 @@ class Addresses:
                 return refusals.NotForKeys()
             if not await _may_change(tx, caller.account, wanted.account):
                 return refusals.NotAllowed()
-            if now - caller.session.proved_at > FRESH:
+            if wanted.client is None or not judgement.is_fresh(
+                caller.session, client_print(wanted.client), now, plan.remembered
+            ):
                 return refusals.FreshProofRequired()
         refused = claims.planting(await accounts.person(tx, wanted.account))
         if refused is not None and wanted.kind == "phone" and wanted.folded and wanted.state == "claimed":

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from dragoman.core import events, refusals
+from dragoman.core import events, judgement, refusals
 from dragoman.core.accounts import Accounts, NewAccount
 from dragoman.core.addresses import MANAGES_ADDRESSES, Addresses
 from dragoman.core.life import Judge, Life
 from dragoman.core.organizations import may_manage, may_see
 from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.tools import Tools
 from dragoman.model import Account, AddressState, Caller, Client, Password, Person
 from dragoman.storage import accounts, attempts, sessions
@@ -129,7 +130,8 @@ class Administration:
         t, now = self._t, self._t.clock.now()
         if target.id != caller.account.id:
             await self.refuse(caller, target)
-            if now - caller.session.proved_at > (await t.policy()).remembered:
+            remembered = (await t.policy()).remembered
+            if not judgement.is_fresh(caller.session, client_print(client), now, remembered):
                 raise refusals.FreshProofRequired
 
         async def fn(tx: Tx) -> int | Refusal:

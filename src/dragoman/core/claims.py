@@ -13,7 +13,7 @@ from dragoman.core.notices import Notice, Notices
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Caller, Client, Id, Millis, Person
-from dragoman.storage import accounts, attempts, codes, counters, credentials, providers, sessions, tickets
+from dragoman.storage import accounts, attempts, codes, counters, credentials, enrolments, providers, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.identifiers import Held
@@ -51,6 +51,7 @@ async def disown(tx: Tx, account: Id, client: Client | None, now: Millis) -> Non
     await accounts.raise_epoch(tx, account, now)
     await attempts.drop_all(tx, account)
     await codes.drop_all(tx, account)
+    await enrolments.drop_all(tx, account)
     await tickets.drop_all(tx, account)
     await providers.drop_all(tx, account)
     await counters.drop_marks(tx, account)

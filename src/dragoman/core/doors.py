@@ -26,6 +26,10 @@ class Door(Struct, frozen=True):
     """The form of what the client holds for a session."""
     factors: tuple[str, ...] = ("totp", "recovery")
     """Second factors the wire can carry, best first: a code is mailed at once where `email` is the first enrolled."""
+    links: bool = False
+    """Whether a code that goes by mail goes together with a link that shows it (decision 5)."""
+    enrols: bool = False
+    """Whether an attempt of somebody who has yet to enrol a second factor can be paused to enrol it (decision 4)."""
     asks_factors: bool = True
     """False: the first factor is enough, whatever is enrolled. Under a dialect's test switch alone (threat 50)."""
     attempt: Literal["repeat", "handle"] | Signed = "repeat"

@@ -39,6 +39,7 @@ Kind = Literal[
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries
     "message_dead",  # a letter is tried no more; detail: message, tries, fault
     "message_dropped",  # a letter was dropped unsent; detail: message, tries, fault
+    "organization_changed",  # detail: what, status
     "setting_changed",  # what is in force was changed at run time; detail: name, from, to, by
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec import Struct
 
-from dragoman.core import claims, events, refusals
+from dragoman.core import claims, events, paused, refusals
 from dragoman.core.credentials import recovery_codes, totp
 from dragoman.core.doors import Door
 from dragoman.core.mailed_codes import MailedCodes
@@ -15,8 +15,8 @@ from dragoman.core.organizations import may_manage, may_see
 from dragoman.core.proving import Proving
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
-from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Id, Millis, Secret, Typed
-from dragoman.storage import accounts, attempts, codes, credentials, sessions
+from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Id, Millis, Person, Secret, Typed
+from dragoman.storage import accounts, attempts, codes, credentials, passkeys, sessions
 from dragoman.storage.engine import Reader, Tx
 
 MANAGES_FACTORS = 254
@@ -164,8 +164,8 @@ class Factors:
         """Remove codes by mail on behalf of the owner, as `disable_totp` does. Raises NotEnrolled."""
         await self._disable(account, "email")
 
-    async def remove(self, caller: Caller, target: Account, factor: str, client: Client) -> None:
-        """Remove `totp` or `email` from somebody else's account, or from the caller's own where that lost the device.
+    async def remove(self, caller: Caller, target: Account, factors: Sequence[str], client: Client) -> None:
+        """Remove these of `totp`, `email`, `passkey` from another's account, or from one's own without the device.
 
         Every client session of the account ends, the caller's own too (table C, "removed by somebody else"); its owner
         is told. Others' are removed from rank 254 (threat 30). Raises NotForKeys, NotSignedIn, NotFound, NotAllowed,
@@ -176,40 +176,98 @@ class Factors:
         by = (await t.people.of(caller.account)).name
 
         async def judged(tx: Tx) -> Refusal | None:
+            own = target.id == caller.account.id
+            if own and caller.account.factor_from is not None:
+                return refusals.NotAllowed()  # the organization wants one
             if not may_see(caller.account, target):
                 return refusals.NotFound()
-            if target.id != caller.account.id and not await _may_remove(tx, caller.account, target):
+            if not own and not await _may_remove(tx, caller.account, target):
                 return refusals.NotAllowed()
             return await self._proving.standing(tx, caller, client, now, remembered)
 
-        await self._disable(target, factor, caller=caller, client=client, judged=judged, by=by)
+        await self._disable(target, *factors, caller=caller, client=client, judged=judged, by=by)
+
+    async def enforce(self, caller: Caller, wanted: bool, client: Client) -> Millis | None:
+        """Say whether the caller's organization wants a second factor of its members (decision 4).
+
+        They have `accounts.enrol_days` to enrol one. Then whoever has none is asked for it at the next sign-in, and
+        chains are not refreshed. Returns from when on, None where none is wanted. Raises NotForKeys, NotSignedIn,
+        NotAllowed below rank 254, FreshProofRequired.
+        """
+        t, now, account = self._t, self._t.clock.now(), caller.account
+        policy = await t.policy()
+
+        async def fn(tx: Tx) -> Refusal | Millis | None:
+            live = await accounts.by_id(tx, account.id)
+            if live is None or not (live.administrator or live.rank >= MANAGES_FACTORS):
+                return refusals.NotAllowed()
+            refused = await self._proving.standing(tx, caller, client, now, policy.remembered)
+            if refused is not None:
+                return refused
+            since = (live.factor_from or now + policy.enrol_within) if wanted else None
+            if since == live.factor_from:
+                return since
+            await accounts.set_factor_from(tx, live.organization, since)
+            await events.record(
+                tx, "organization_changed", now, client=client, account=account.id, session=caller.session.id,
+                door=caller.session.door, what="second_factor", status="wanted" if wanted else "free",
+            )  # fmt: skip
+            return since
+
+        outcome = await t.db.transaction(fn)
+        if isinstance(outcome, Refusal):
+            raise outcome
+        return outcome
+
+    async def waiting(self, door: Door, presented: str) -> Person:
+        """Return whose sign-in waits for a second factor. Raises NoSuchAttempt."""
+        return await self._t.people.of((await paused.find(self._t, door, presented)).account)
+
+    async def code_of_link(self, token: str) -> str:
+        """Return the code that a mailed link shows, for whoever opens it away from the sign-in; uses nothing up.
+
+        Raises BadTicket, TicketExpired.
+        """
+        return await self._codes.of_link(token)
 
     async def _disable(
-        self, account: Account, factor: str, *, caller: Caller | None = None, client: Client | None = None,
+        self, account: Account, *factors: str, caller: Caller | None = None, client: Client | None = None,
         judged: Callable[[Tx], Awaitable[Refusal | None]] | None = None, by: str = "",
     ) -> None:  # fmt: skip
         now = self._t.clock.now()
-        notice = await self._notices.draft("factor_removed", await self._t.people.of(account), factor=factor, by=by)
+        person = await self._t.people.of(account)
+        notices = {
+            factor: await self._notices.draft("factor_removed", person, factor=factor, by=by) for factor in factors
+        }
 
         async def fn(tx: Tx) -> Refusal | None:
             refused = await judged(tx) if judged is not None else None
             if refused is not None:
                 return refused
-            if not await credentials.drop(tx, account.id, factor):
+            gone = [factor for factor in factors if await drop(tx, account.id, factor)]
+            if not gone:
                 return refusals.NotEnrolled()
             if SECOND_FACTORS.isdisjoint((await accounts.person(tx, account)).factors):
                 await credentials.put_recovery_codes(tx, account.id, ())
             await replaced(tx, account.id, "factor_removed", now)
-            await events.record(
-                tx, "factor_removed", now, client=client, account=account.id, factor=factor,
-                by=caller.account.id.hex() if caller is not None else "operator",
-            )  # fmt: skip
-            await self._notices.put(tx, notice, now)
+            for factor in gone:
+                await events.record(
+                    tx, "factor_removed", now, client=client, account=account.id, factor=factor,
+                    by=caller.account.id.hex() if caller is not None else "operator",
+                )  # fmt: skip
+                await self._notices.put(tx, notices[factor], now)
             return None
 
         refused = await self._t.db.transaction(fn)
         if refused is not None:
             raise refused
+
+
+async def drop(tx: Tx, account: Id, factor: str) -> bool:
+    """Remove a factor with all that is kept of it; tell whether there was one."""
+    if factor == "passkey":
+        return await passkeys.drop_all(tx, account) > 0
+    return await credentials.drop(tx, account, factor)
 
 
 async def replaced(tx: Tx, account: Id, why: str, now: Millis, *, keep: Id | None = None) -> None:

@@ -24,8 +24,10 @@ def may_send(door: Door, credential: Credential, password: Password) -> bool:
     return password.plain is not None or door.digest == "always" or (door.digest == "seen" and credential.digest_seen)
 
 
-def unfit(door: Door, person: Person, offers: tuple[str, ...], wants_verified: Collection[str] = ()) -> Refusal | None:
-    """Judge status, admission, verification, and whether an enrolled factor can be asked for, in this order.
+def unfit(
+    door: Door, person: Person, offers: tuple[str, ...], now: Millis, wants_verified: Collection[str] = ()
+) -> Refusal | None:  # fmt: skip
+    """Judge status, admission, verification, and whether a second factor can be asked for, in this order.
 
     :param wants_verified: doors at which an operator wants everybody but administrators verified.
     """
@@ -39,7 +41,15 @@ def unfit(door: Door, person: Person, offers: tuple[str, ...], wants_verified: C
         return refusals.NotVerified(person)
     if person.has_second_factor and door.asks_factors and not offers:
         return refusals.NoUsableFactor()
+    if must_enrol(person, now) and not door.enrols:
+        return refusals.NoUsableFactor()
     return None
+
+
+def must_enrol(person: Person, now: Millis) -> bool:
+    """Tell whether the organization wants a second factor by now of somebody who has none (decision 4)."""
+    since = person.account.factor_from
+    return since is not None and since <= now and not person.has_second_factor
 
 
 def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -> bool:

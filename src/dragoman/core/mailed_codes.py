@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 
 from msgspec import Struct
 
-from dragoman.core import events, identifiers, ports, refusals
+from dragoman.core import events, identifiers, paused, ports, refusals
 from dragoman.core.doors import Door
 from dragoman.core.limits import lane_of
 from dragoman.core.recovery import SLOT_SECONDS
-from dragoman.core.tools import Tools, attempt_hash
+from dragoman.core.tickets import Draft
+from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Mailed, Millis, Person, Typed
-from dragoman.storage import accounts, attempts, codes
+from dragoman.storage import accounts, codes
 from dragoman.storage.codes import Code
 from dragoman.storage.engine import Tx
 from dragoman.storage.outbox import Waiting
@@ -47,6 +49,8 @@ class Way(Struct, frozen=True):
     mac: bytes
     life: Millis
     letter: Waiting
+    ticket: Draft | None = None
+    """Of the link that goes with the code, where the door's wire has one."""
 
 
 class MailedCodes:
@@ -72,13 +76,17 @@ class MailedCodes:
         if not policy.email_codes:
             return None
         life = policy.code_life
-        code = ports.text(t.random, "0123456789", DIGITS)
-        letter = await t.letters.draft("code", person, to, life=life, code=code, minutes=str(life // MINUTE))
+        ticket = t.tickets.draft("magic", account.id, about=door.name) if door.links else None
+        code = ports.text(t.random, "0123456789", DIGITS) if ticket is None else code_of_link(ticket.token)
+        values = {"code": code, "minutes": str(life // MINUTE)}
+        if ticket is not None:
+            values["link"] = policy.mail.link(door.name, "magic", ticket.token)
+        letter = await t.letters.draft("magic" if ticket else "code", person, to, life=life, **values)
         if letter is None:
             return None
         folded = identifiers.fold("email", to)
-        mac = t.sealer.mac(_PURPOSE_OF_MAC, _bound(account.id, door.name, code))
-        return Way(to, folded, t.letters.destination(folded), mac, life, letter)
+        mac = mac_of(t.sealer, bound_to(account.id, door.name, code))
+        return Way(to, folded, t.letters.destination(folded), mac, life, letter, ticket)
 
     async def offers(self, tx: Tx, door: Door, person: Person, way: Way | None, now: Millis) -> tuple[str, ...]:
         """Return the second factors that may be tried at a door, best first (decision 2)."""
@@ -95,12 +103,14 @@ class MailedCodes:
     ) -> Mailed | None:  # fmt: skip
         """Send a code where mail is the best factor offered and none is out; return what the client may know.
 
+        Where a link goes with it the client asks for it.
+
         :param known: whether the client is known to the account (table D). When the budget is spent nothing is sent.
         """
         if way is None or "email" not in offers:
             return None
         out = await _out(tx, account, door, way, now)
-        if out is not None or offers[0] != "email":
+        if out is not None or offers[0] != "email" or door.links:
             return Mailed(way.to, False, None if out is None else out.ends_at)
         if await self._t.limits.may_send(tx, way.destination, client, now, known=known):
             return Mailed(way.to, False, None)
@@ -110,6 +120,8 @@ class MailedCodes:
     async def _put(self, tx: Tx, way: Way, account: Account, door: Door, now: Millis) -> None:
         code = Code(way.mac, _about(account, way), 0, now, now + way.life)
         await codes.put(tx, account.id, PURPOSE, door.name, code)
+        if way.ticket is not None:
+            await self._t.tickets.put(tx, way.ticket)
         await self._t.letters.put(tx, now, way.letter)
 
     async def request(self, door: Door, typed: Typed, client: Client) -> None:
@@ -118,11 +130,12 @@ class MailedCodes:
         Nothing tells whether it was sent: one transaction with the same counters and one event either way, answered at
         the slot; unknown names, accounts without this factor and spent budgets alike (table D, threat 36).
         """
-        t, now, began = self._t, self._t.clock.now(), self._t.clock.monotonic()
+        began = self._t.clock.monotonic()
         kind, folded = identifiers.meant(typed)
         usable = folded if len(folded) <= identifiers.TYPED_LENGTH and identifiers.storable(folded) else ""
-        account = await accounts.by_identifier(t.db, kind, usable)
-        unknown = t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
+        account = await accounts.by_identifier(self._t.db, kind, usable)
+        unknown = self._t.sealer.mac("unknown-name", f"{kind}:{folded}".encode("utf-8", "surrogatepass"))[:16]
+        t, now = self._t, self._t.clock.now()
         subject = account.id if account else unknown
         lane = await lane_of(t.db, subject, account.id if account else None, client, now)
         way = await self.way(door, account) if account is not None and _fits(door, account) else None
@@ -148,12 +161,7 @@ class MailedCodes:
     async def again(self, door: Door, presented: str, client: Client) -> None:
         """Mail another code for a paused sign-in. Raises NoSuchAttempt, NotOffered."""
         t, now = self._t, self._t.clock.now()
-        attempt = await attempts.find(t.db, attempt_hash(t, door, presented))
-        if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
-            raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
-        account = await accounts.by_id(t.db, attempt.account)
-        if account is None or account.auth_epoch != attempt.auth_epoch:
-            raise refusals.NoSuchAttempt
+        account = (await paused.find(t, door, presented)).account
         way = await self.way(door, account)
         if way is None:
             raise refusals.NotOffered
@@ -165,6 +173,36 @@ class MailedCodes:
 
         await t.db.transaction(fn)
 
+    async def of_link(self, token: str) -> str:
+        """Return the code that a mailed link shows, while it is good; uses nothing up.
+
+        Raises BadTicket, TicketExpired.
+        """
+        t, now = self._t, self._t.clock.now()
+        ticket = await t.tickets.find("magic", token)
+        code = code_of_link(token)
+        out = await codes.find(t.db, ticket.account, PURPOSE, ticket.about)
+        live = out is not None and out.ends_at > now
+        if out is None or not live or out.mac not in candidates(t.sealer, ticket.account, ticket.about, code):
+            raise refusals.BadTicket
+        return code
+
+
+def code_of_link(token: str) -> str:
+    """Return the six digits that a link stands for: nobody gets from them to the link, nor without it to them."""
+    drawn = sha256(b"code of a link\0" + token.encode("utf-8", "surrogatepass")).digest()
+    return str(int.from_bytes(drawn[:8], "big") % 10**DIGITS).zfill(DIGITS)
+
+
+def bound_to(account: Id, door: str, code: str) -> bytes:
+    """Return a code together with the account and the door that it is good for."""
+    return account + door.encode() + b"\x00" + code.encode()
+
+
+def mac_of(sealer: Sealer, bound: bytes) -> bytes:
+    """Return what a code that `bound_to` binds is stored as."""
+    return sealer.mac(_PURPOSE_OF_MAC, bound)
+
 
 def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[bytes, ...]:
     """Return what a typed code would be stored as at this door, under each master key, newest first.
@@ -174,7 +212,7 @@ def candidates(sealer: Sealer, account: Id, door: str, typed: str) -> tuple[byte
     code = _BETWEEN.sub("", typed)
     if _CODE.fullmatch(code) is None:
         return ()
-    return sealer.macs(_PURPOSE_OF_MAC, _bound(account, door, code))
+    return sealer.macs(_PURPOSE_OF_MAC, bound_to(account, door, code))
 
 
 async def take(tx: Tx, account: Account, door: Door, way: Way, now: Millis, *, macs: Sequence[bytes]) -> bool:
@@ -209,7 +247,7 @@ async def _out(tx: Tx, account: Account, door: Door, way: Way, now: Millis) -> C
 
 async def _mail_is_spent(tx: Tx, account: Account, now: Millis) -> bool:
     """Tell whether mail has opened this account already today, and is too weak to do so twice (decision 5)."""
-    if not account.administrator and account.rank < POWERFUL_RANK:
+    if not account.administrator and account.rank < POWERFUL_RANK and account.factor_from is None:
         return False
     proved_at = await accounts.mail_proved_at(tx, account.id)
     return proved_at is not None and now - proved_at < MAIL_PROVES_ONCE
@@ -218,10 +256,6 @@ async def _mail_is_spent(tx: Tx, account: Account, now: Millis) -> bool:
 def _about(account: Account, way: Way) -> str:
     """Return what a code is void without: the epoch, raised by all that undoes a sign-in under way, and the address."""
     return f"{account.auth_epoch} {way.folded}"
-
-
-def _bound(account: Id, door: str, code: str) -> bytes:
-    return account + door.encode() + b"\x00" + code.encode()
 
 
 def _fits(door: Door, account: Account) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from msgspec import Struct
 
-from dragoman.core import events, refusals
+from dragoman.core import claims, events, refusals
 from dragoman.core.credentials import recovery_codes, totp
-from dragoman.core.factors import Factors, replaced
+from dragoman.core.factors import Factors, drop, replaced
 from dragoman.core.notices import Notices
 from dragoman.core.proving import Proving, Ready
 from dragoman.core.refusals import Refusal
@@ -20,10 +21,12 @@ from dragoman.core.second_factor import client_print
 from dragoman.core.tickets import MINUTE
 from dragoman.core.tools import Tools
 from dragoman.model import SECOND_FACTORS, Account, Caller, Client, Millis, Person, Secret
-from dragoman.storage import accounts, attempts, codes, credentials, enrolments, sessions
+from dragoman.storage import accounts, attempts, codes, credentials, documents, enrolments, sessions
 from dragoman.storage.engine import Tx
 
 SETUP_LIFE: Millis = 15 * MINUTE
+PRIMARY = "factors.primary"
+"""The document of an account that names the factor its owner wants to be asked for first."""
 WRONG_CODES = 5
 """So many codes that are not of it, and what was begun is void."""
 
@@ -89,9 +92,9 @@ class OwnFactors:
         if begun is None or begun.ends_at <= now or begun.wrong >= WRONG_CODES:
             raise refusals.NotEnrolled
         secret = enrolments.unseal(t.sealer, account.id, "totp", begun.sealed)
-        seed, drawn = secret[: totp.SEED_SIZE], _codes(secret[totp.SEED_SIZE :].decode())
+        seed, drawn = secret[: totp.SEED_SIZE], split_codes(secret[totp.SEED_SIZE :].decode())
         person = await t.people.of(account)
-        step = totp.matching_step(seed, code, now)
+        step = totp.matching_step(seed, code, now, (await t.policy()).totp_steps)
         if step is None:
             await t.db.transaction(lambda tx: enrolments.count_wrong(tx, account.id, "totp", begun.sealed))
             raise refusals.WrongCode(person, ("totp",))
@@ -133,6 +136,33 @@ class OwnFactors:
             noted=lambda tx: _note(tx, "factor_enrolled", caller, now, client=client, factor="email"),
         )  # fmt: skip
 
+    async def offered(self) -> tuple[bool, bool]:
+        """Tell whether this installation offers codes by mail, and passkeys."""
+        policy = await self._t.policy()
+        return policy.mail.enabled and policy.email_codes, policy.passkeys is not None
+
+    async def primary(self, account: Account) -> str | None:
+        """Return the factor that the owner wants to be asked for first, if one was chosen."""
+        held = await documents.find(self._t.db, account.id, PRIMARY)
+        return None if held is None else str(msgspec.json.decode(held.body))
+
+    async def choose_primary(self, caller: Caller, factor: str, client: Client) -> None:
+        """Remember which enrolled factor clients ask for first. Raises NotForKeys, NotSignedIn, FreshProofRequired,
+        NotEnrolled.
+        """
+        now, remembered = self._t.clock.now(), (await self._t.policy()).remembered
+        body = msgspec.json.encode(factor).decode()
+
+        async def fn(tx: Tx) -> Refusal | None:
+            refused = await self._proving.standing(tx, caller, client, now, remembered)
+            if refused is None and factor not in (await accounts.person(tx, caller.account)).factors:
+                refused = refusals.NotEnrolled()
+            if refused is None:
+                await documents.put(tx, caller.account.id, PRIMARY, body, now)
+            return refused
+
+        await self._do(fn)
+
     # ------------------------------------------------------------ recovery codes
 
     async def codes_left(self, account: Account) -> int:
@@ -161,19 +191,23 @@ class OwnFactors:
     # ------------------------------------------------------------ letting go
 
     async def disable(self, caller: Caller, factor: str, client: Client, *, code: str | None = None) -> None:
-        """Let go of `totp` or `email`; the recovery codes go with the last factor.
+        """Let go of `totp`, `email` or `passkey`; the recovery codes go with the last factor.
 
         Attempts and codes that are out end, clients stay.
 
         :param code: of any second factor; None where the wire has taken one in this call: then the proof must be fresh.
 
-        Raises NotForKeys, NotSignedIn, NotEnrolled; FreshProofRequired, or what `Proving.with_code` raises.
+        Raises NotForKeys, NotSignedIn, NotEnrolled, NotAllowed for the last one where the organization wants one;
+        FreshProofRequired, or what `Proving.with_code` raises.
         """
         t, account = self._t, caller.account
         notice = await self._notices.draft("factor_removed", await t.people.of(account), factor=factor)
 
         async def let_go(tx: Tx, now: Millis) -> Refusal | None:
-            if not await credentials.drop(tx, account.id, factor):
+            held = (await accounts.person(tx, account)).factors & SECOND_FACTORS
+            if account.factor_from is not None and held <= {factor}:
+                return refusals.NotAllowed()  # the organization wants one
+            if not await drop(tx, account.id, factor):
                 return refusals.NotEnrolled()
             if SECOND_FACTORS.isdisjoint((await accounts.person(tx, account)).factors):
                 await credentials.put_recovery_codes(tx, account.id, ())
@@ -233,12 +267,11 @@ def _unfit(person: Person) -> Refusal | None:
     """Judge whether a person may have an app set up: not twice, and nothing while every address is merely claimed."""
     if "totp" in person.factors:
         return refusals.AlreadyEnrolled()
-    if person.emails and person.proved_email is None:
-        return refusals.VerificationRequired("the account has claimed addresses only")
-    return None
+    return claims.planting(person)
 
 
-def _codes(joined: str) -> tuple[str, ...]:
+def split_codes(joined: str) -> tuple[str, ...]:
+    """Return the recovery codes that are stored as one text."""
     return tuple(
         joined[start : start + recovery_codes.LENGTH] for start in range(0, len(joined), recovery_codes.LENGTH)
     )

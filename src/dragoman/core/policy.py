@@ -47,6 +47,15 @@ class Mailing(Struct, frozen=True):
         return template.replace("{token}", token)
 
 
+class PasskeyPlace(Struct, frozen=True):
+    """Where passkeys are made and used (WebAuthn)."""
+
+    rp: str
+    """The name that they are made for, `id.example.com` (the RP id)."""
+    origins: tuple[str, ...]
+    """The pages that may ask for them, `https://id.example.com`."""
+
+
 class Policy(Struct, frozen=True):
     """What an operator may set of the core's behaviour."""
 
@@ -64,6 +73,12 @@ class Policy(Struct, frozen=True):
     """How long a mailed code is good, in milliseconds (decision 44)."""
     remembered: Millis = 10 * 60_000
     """How long a proof counts as fresh, in milliseconds (decision 25); ALWAYS: whether there was one or not."""
+    totp_steps: int = 1
+    """How many steps of 30 seconds a code of an app may be early or late (decision 8)."""
+    passkeys: PasskeyPlace | None = None
+    """None where passkeys cannot be made: no name that browsers take for them."""
+    enrol_within: Millis = 7 * 24 * 60 * 60_000
+    """How long members may take to enrol a second factor that their organization wants, in milliseconds."""
     registration: Registering = "disabled"
     """Who may register into the default organization: nobody, whoever has the secret, everybody without being told
     whether an address is taken, everybody (decision 13)."""

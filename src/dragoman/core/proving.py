@@ -158,7 +158,8 @@ class Proving:
         lane = await lane_of(t.db, account.id, account.id, client, now)
         await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         prepared = await second_factor.prepare(
-            t.db, t.sealer, account.id, door=door, code=code, client=client, now=now
+            t.db, t.sealer, account.id, door=door, code=code, client=client, now=now,
+            steps=(await t.policy()).totp_steps,
         )  # fmt: skip
         closing = await self._notices.codes_closing(lane, account, door.name) if prepared.step is None else None
         way = await self._codes.way(door, account)

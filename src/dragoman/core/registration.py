@@ -146,7 +146,7 @@ class Registration:
         """
         policy = await self._t.policy()
         conceals = _admitted(policy, new)
-        shown, folded, wanted = _checked(door, new)
+        shown, folded, wanted = _checked(policy, door, new)
         tells = await self._ask(policy, client, folded, wanted if new.username else None, conceals=conceals)
         plan = await self._plan(policy, door, new, client, shown=shown, wanted=wanted, chosen=tells)
         if not tells:
@@ -162,10 +162,10 @@ class Registration:
         Whoever merely claims the address loses it. Raises BadTicket where the address is another than the link's, and
         as `register` does, but for what closes that.
         """
-        shown, folded, wanted = _checked(door, new)
+        policy = await self._t.policy()
+        shown, folded, wanted = _checked(policy, door, new)
         if folded != invited.ticket.about:
             raise refusals.BadTicket
-        policy = await self._t.policy()
         plan = await self._plan(
             policy, door, new, client, shown=shown, wanted=wanted, chosen=bool(new.username), invited=invited
         )
@@ -335,7 +335,7 @@ def _admitted(policy: Policy, new: Newcomer) -> bool:
     return conceals
 
 
-def _checked(door: Door, new: Newcomer) -> tuple[str, str, str]:
+def _checked(policy: Policy, door: Door, new: Newcomer) -> tuple[str, str, str]:
     """Return the address as it is shown and folded, and the username wanted. Raises BadIdentifier, WeakPassword."""
     names = (new.first_name, new.last_name, new.display_name or "")
     company = "" if new.company is None else new.company.name
@@ -345,7 +345,8 @@ def _checked(door: Door, new: Newcomer) -> tuple[str, str, str]:
     wanted = new.username or identifiers.username_from(new.email, f"{new.first_name} {new.last_name}")
     wanted = identifiers.check("username", wanted)
     shown = identifiers.check_strictly(new.email)
-    passwords.check(new.password, (*names, company, shown, wanted), mixed=door.mixed_password)
+    if not policy.test:
+        passwords.check(new.password, (*names, company, shown, wanted), mixed=door.mixed_password)
     return shown, identifiers.fold("email", shown), wanted
 
 

@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from dragoman.core import mailed_codes
 from dragoman.core.credentials import recovery_codes, totp
+from dragoman.core.credentials.passkeys import Signed
 from dragoman.core.doors import Door
 from dragoman.core.mailed_codes import Way
 from dragoman.model import Account, Client, Id, Millis
-from dragoman.storage import credentials
+from dragoman.storage import credentials, passkeys
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.sealing import Sealer
 
@@ -31,6 +32,8 @@ class Code(Struct, frozen=True, gc=False):
     macs: tuple[bytes, ...]
     """What it would be stored as among the recovery codes."""
     client: bytes
+    passkey: Signed | None = None
+    """Which passkey signed for this attempt."""
 
 
 class Proof(Struct, frozen=True, gc=False):
@@ -45,13 +48,16 @@ def client_print(client: Client) -> bytes:
 
 
 async def prepare(
-    db: Reader, sealer: Sealer, account: Id, *, door: Door, code: str, client: Client, now: Millis
+    db: Reader, sealer: Sealer, account: Id, *, door: Door, code: str, client: Client, now: Millis, steps: int = 1
 ) -> Code:  # fmt: skip
-    """Compare a typed code with the account's TOTP seed and work out what to look for among its other codes."""
+    """Compare a typed code with the account's TOTP seed and work out what to look for among its other codes.
+
+    :param steps: how many steps a code of the app may be early or late.
+    """
     step = None
     enrolled = await credentials.find(db, account, "totp")
     if enrolled is not None:
-        step = totp.matching_step(credentials.unseal(sealer, account, "totp", enrolled.sealed), code, now)
+        step = totp.matching_step(credentials.unseal(sealer, account, "totp", enrolled.sealed), code, now, steps)
     mailed = mailed_codes.candidates(sealer, account, door.name, code)
     macs = recovery_codes.candidates(sealer, account, code)
     return Code(step, mailed, macs, client_print(client))
@@ -69,6 +75,9 @@ async def accept(
             return Proof("totp")
     if way is not None and "email" in offers and await mailed_codes.take(tx, account, door, way, now, macs=code.mailed):
         return Proof("email")
+    key = code.passkey if "passkey" in offers else None
+    if key is not None and await passkeys.signed(tx, account.id, key.id, key.count, now):
+        return Proof("passkey")
     if "recovery" in offers:
         for mac in code.macs:
             if await credentials.use_recovery_code(tx, account.id, mac, now):

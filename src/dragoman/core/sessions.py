@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from dragoman.core import chain, events, refusals
 from dragoman.core.doors import Door
+from dragoman.core.judgement import must_enrol
 from dragoman.core.keys import NoKey
 from dragoman.core.notices import Notices
 from dragoman.core.organizations import may_manage
@@ -117,7 +118,8 @@ class Sessions:
     async def refresh(self, door: Door, token: str, client: Client) -> SignedIn:
         """Rotate the chain of a refresh token and return its session with new tokens (decision 19).
 
-        Raises BadRefreshToken, RefreshTokenExpired, ChainStolen, NotActive, Unavailable.
+        Raises BadRefreshToken, RefreshTokenExpired, ChainStolen, NotActive, NoUsableFactor while a second factor is
+        wanted that is not enrolled (decision 4), Unavailable.
         """
         shown = chain.parse(token)
         if shown is None:
@@ -132,6 +134,8 @@ class Sessions:
             if state.account.status != "active":
                 raise refusals.NotActive(state.account.status)
             _refuse_dead(state, now)
+            if state.account.factor_from is not None and must_enrol(await self._t.people.of(state.account), now):
+                raise refusals.NoUsableFactor
             child = await self._move(door, shown, state, client, now)
             if child is not None:
                 person = await self._t.people.of(state.account)

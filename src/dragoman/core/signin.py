@@ -13,7 +13,19 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from dragoman.core import claims, devices, events, judgement, mailed_codes, refusals, second_factor, trying
+from dragoman.core import (
+    assertions,
+    claims,
+    devices,
+    events,
+    judgement,
+    mailed_codes,
+    paused,
+    refusals,
+    second_factor,
+    trying,
+)
+from dragoman.core.assertions import Assertion
 from dragoman.core.directory import REST_SECONDS, SYSTEM, Verdict
 from dragoman.core.doors import Door
 from dragoman.core.first_factor import FirstFactor, Look
@@ -28,7 +40,7 @@ from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import ApiToken, Opaque
-from dragoman.core.tools import Tools, attempt_hash
+from dragoman.core.tools import Tools
 from dragoman.core.trying import BY_DIRECTORY, Done, Paused, Try
 from dragoman.model import (
     Caller,
@@ -108,27 +120,21 @@ class SignIn:
             raise self._t.directory.veiled(outcome)
         return outcome
 
-    async def with_code(self, door: Door, presented: str, code: str, client: Client) -> SignedIn:
-        """Finish a paused sign-in with a code of its second factor.
+    async def with_code(self, door: Door, presented: str, code: str | Assertion, client: Client) -> SignedIn:
+        """Finish a paused sign-in with a code of its second factor, or with what a passkey signed.
 
         `presented` is what `Pending.attempt` gave. Raises NoSuchAttempt (unknown, used up, out of time, another
         door's), AccountLocked, NetworkBlocked, WrongCode, CodeVoid, TooManyCodes, NotActive, NotAdmitted,
         NoUsableFactor, Unavailable.
         """
-        handle = attempt_hash(self._t, door, presented)
-        attempt = await attempts.find(self._t.db, handle)
-        now = self._t.clock.now()
-        if attempt is None or attempt.door != door.name or attempt.ends_at <= now:
-            raise refusals.NoSuchAttempt(expired=attempt is not None and attempt.door == door.name)
-        account = await accounts.by_id(self._t.db, attempt.account)
-        if account is None or account.auth_epoch != attempt.auth_epoch:
-            raise refusals.NoSuchAttempt
+        waiting = await paused.find(self._t, door, presented)
+        attempt, account, now = waiting.attempt, waiting.account, self._t.clock.now()
         lane = await lane_of(self._t.db, account.id, account.id, client, now)
         await self._first.refuse_when_locked(door, Look(account.id, account, None, lane), client)
         wish = msgspec.json.decode(attempt.wish, type=Wish)
         began = Try(
             door=door, client=client, wish=wish, lane=lane, account=account, version=attempt.version,
-            methods=attempt.methods, attempt=handle,
+            methods=attempt.methods, attempt=waiting.handle,
         )  # fmt: skip
         outcome = await self._go_on(began, code)
         if isinstance(outcome, Refusal):
@@ -303,7 +309,7 @@ class SignIn:
 
     # ------------------------------------------------------------ the decision, in one transaction
 
-    async def _go_on(self, began: Try, code: str | None) -> SignedIn | Pending | Refusal:
+    async def _go_on(self, began: Try, code: str | Assertion | None) -> SignedIn | Pending | Refusal:
         """Make ready, decide inside one transaction, then shape the outcome."""
         began = await self._ready(replace(began, now=self._t.clock.now()), code)
         done = await self._t.db.transaction(lambda tx: self._decide(tx, began))
@@ -311,16 +317,26 @@ class SignIn:
             self._t.tally.locked_out(f"{began.lane.scope}-codes", began.door.name, began.client, began.account.id)
         return done if isinstance(done, Refusal) else trying.outcome(self._t, began, done)
 
-    async def _ready(self, began: Try, code: str | None) -> Try:
+    async def _ready(self, began: Try, code: str | Assertion | None) -> Try:
         """Draw what is random, compare the code, and write the letters that may have to go out."""
         t, account, now = self._t, began.account, began.now
         prepared = closing = None
-        if code is not None:
+        if isinstance(code, Assertion):
+            signed = await assertions.signed(t, account, began.attempt or b"", code)
+            prepared = second_factor.Code(None, (), (), second_factor.client_print(began.client), signed)
+        elif code is not None:
             prepared = await second_factor.prepare(
-                t.db, t.sealer, account.id, door=began.door, code=code, client=began.client, now=now
+                t.db,
+                t.sealer,
+                account.id,
+                door=began.door,
+                code=code,
+                client=began.client,
+                now=now,
+                steps=(await t.policy()).totp_steps,
             )
-            if prepared.step is None:
-                closing = await self._notices.codes_closing(began.lane, account, began.door.name)
+        if prepared is not None and prepared.step is None and prepared.passkey is None:
+            closing = await self._notices.codes_closing(began.lane, account, began.door.name)
         return replace(
             began, code=prepared, draft=await trying.draw(t, self._codes, began.door, account, now),
             arrival=await self._notices.arrival(account, began.lane, began.client), closing=closing,
@@ -365,12 +381,12 @@ class SignIn:
         """Judge status, admission and second factor of somebody whose first factor holds, then grant."""
         person = await accounts.person(tx, began.account)
         offers = await self._codes.offers(tx, began.door, person, began.draft.way, began.now)
-        refused = judgement.unfit(began.door, person, offers, self._t.latest().wants_verified)
+        refused = judgement.unfit(began.door, person, offers, began.now, self._t.latest().wants_verified)
         if refused is not None:
             await self._note(tx, began, "sign_in_refused", reason=type(refused).__name__)
             return refused
         methods = began.methods
-        if person.has_second_factor and began.door.asks_factors:
+        if (person.has_second_factor or judgement.must_enrol(person, began.now)) and began.door.asks_factors:
             if began.code is None:
                 return await self._pause(tx, began, person, offers)
             proof = await self._spend(tx, began, person, offers)

@@ -16,7 +16,7 @@ _LABELS = "labels."
 ACCOUNT_COLUMNS = """
     a.id, a.organization, a.kind, a.status, a.administrator, a.root, a.parent, a.first_name, a.last_name,
     a.display_name, a.auth_epoch, a.facts, a.first_verified_at, a.created_at, a.updated_at, a.signed_in_at, a.rank,
-    o.is_default, o.business
+    o.is_default, o.business, o.factor_from
 """
 
 _BY_ID = Statement(
@@ -38,6 +38,8 @@ _FACTS = Statement(
        union all select 3, kind, '', '', initial from credential where account = :account
        union all select 3, 'recovery', '', '', 0 from account
          where id = :account and exists (select 1 from recovery_code where account = :account and used_at is null)
+       union all select 3, 'passkey', '', '', 0 from account
+         where id = :account and exists (select 1 from passkey where account = :account)
        union all select 4, name, body, '', 0 from document where owner = :account and name like 'labels.%'""",
     hot=True,
 )
@@ -92,6 +94,7 @@ _INSERT_ORGANIZATION = Statement(
     """insert into organization(id, name, business, is_default, created_at)
        values (:id, :name, :business, :is_default, :now)"""
 )
+_SET_FACTOR_FROM = Statement("update organization set factor_from = :factor_from where id = :organization")
 _DEFAULT_ORGANIZATION = Statement("select id from organization where is_default = 1")
 _ORGANIZATION_NAMED = Statement("select id from organization where name = :name")
 _LANGUAGE = Statement("select language from account where id = :id", hot=True)
@@ -108,11 +111,12 @@ def account_of(row: Row) -> Account:
     """Read the columns of ACCOUNT_COLUMNS."""
     (
         id_, organization, kind, status, administrator, root, parent, first_name, last_name, display_name, epoch,
-        facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business,
+        facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default, business, factor_from,
     ) = row  # fmt: skip
     return Account(
         id_, organization, kind, status, administrator == 1, root == 1, parent, first_name, last_name, display_name,
         epoch, facts, first_verified_at, created_at, updated_at, signed_in_at, rank, is_default == 1, business == 1,
+        factor_from,
     )  # fmt: skip
 
 
@@ -321,6 +325,11 @@ async def mail_proved(tx: Tx, account: Id, now: Millis) -> None:
 async def insert_organization(tx: Tx, id: Id, name: str, now: Millis, *, business: bool, default: bool) -> None:
     """Add an organization."""
     await tx.run(_INSERT_ORGANIZATION, id=id, name=name, business=int(business), is_default=int(default), now=now)
+
+
+async def set_factor_from(tx: Tx, organization: Id, at: Millis | None) -> None:
+    """Say from when on the members of an organization need a second factor, or that they need none."""
+    await tx.run(_SET_FACTOR_FROM, organization=organization, factor_from=at)
 
 
 async def default_organization(db: Reader) -> Id | None:

@@ -89,7 +89,8 @@ SECTIONS: tuple[Section, ...] = (
         "id = :account",
     ),
     _single(
-        "organization", "organization", "id:id name business:flag is_default=default:flag created_at:time",
+        "organization", "organization",
+        "id:id name business:flag is_default=default:flag created_at:time factor_from:time",
         "id = (select organization from account where id = :account)",
     ),
     _section(
@@ -106,6 +107,7 @@ SECTIONS: tuple[Section, ...] = (
         "credentials", "credential",
         "kind created_at:time initial:flag dies_at:time digest_seen:flag step_at=usedAt:time", "kind",
     ),
+    _section("passkeys", "passkey", "name rp=madeFor created_at:time used_at:time", "created_at, id"),
     _section("recoveryCodes", "recovery_code", "used_at:time", "coalesce(used_at, 0), mac"),
     _paged(
         "sessions", "session",
@@ -160,6 +162,11 @@ LEFT_OUT: Mapping[str, str] = {
     "credential.version": INNER,
     "credential.last_step": "which code of the authenticator app was the last",
     "credential.step_client": HASHED,
+    "passkey.account": OURS,
+    "passkey.id": "names the key to whoever asks for its signature",
+    "passkey.public_key": "of no use to anybody but us",
+    "passkey.sign_count": INNER,
+    "passkey.transports": "how a browser reaches the key",
     "recovery_code.account": OURS,
     "recovery_code.mac": PROVES,
     "attempt.account": OURS,

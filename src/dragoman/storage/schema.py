@@ -69,8 +69,10 @@ organization = _table(
     _number("business", 0),
     _number("is_default", 0),
     _number("created_at"),
+    _number("factor_from", null=True),
     kept=FOREVER,
 )
+"""`factor_from`: from then on its members need a second factor; none while they need not."""
 
 account = _table(
     "account",
@@ -154,6 +156,22 @@ recovery_code = _table(
     "recovery_code", _account(key=True), _bytes("mac", key=True), _number("used_at", null=True), kept=FOREVER
 )
 """Recovery codes as HMAC under the master key, each good once (decision 8)."""
+
+passkey = _table(
+    "passkey",
+    _bytes("id", key=True),
+    _account(),
+    _text("rp"),
+    _bytes("public_key"),
+    _number("sign_count"),
+    _text("transports"),
+    _text("name"),
+    _number("created_at"),
+    _number("used_at", null=True),
+    kept=FOREVER,
+)
+"""Passkeys as second factors (WebAuthn): the public half, and for which name of ours (`rp`) it was made."""
+sa.Index("ix_passkey_account", passkey.c.account, passkey.c.created_at)
 
 attempt = _table(
     "attempt",

@@ -137,7 +137,23 @@ async def open_sign_in(call: Call) -> Answer:
     return await _done(call, "open")
 
 
-_PRESSING = (address_in_question, confirm_address, change_in_question, take_change_back, closed_sign_in, open_sign_in)
+@operation("GET", "/magic/{token}", access="open", hidden=True, tag=TAG)
+async def code_of_link(call: Call) -> Answer:
+    """Show the code of a link for the second step; the sign-in goes on only where it waits (decision 5)."""
+    await ready()
+    code = await call.core.factors.code_of_link(call.path["token"])
+    return page(call, "magic", facts=[("code", f"{code[:3]}-{code[3:]}")])
+
+
+_PRESSING = (
+    address_in_question,
+    confirm_address,
+    change_in_question,
+    take_change_back,
+    closed_sign_in,
+    open_sign_in,
+    code_of_link,
+)
 
 # ---------------------------------------------------------------- what they share
 

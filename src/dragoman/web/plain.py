@@ -38,13 +38,15 @@ class Chosen(Struct, frozen=True):
 
 
 def page(
-    call: Call, name: str, status: int = 200, *, headers: Sequence[tuple[str, str]] = (), request_id: str = ""
-) -> Answer:
+    call: Call, name: str, status: int = 200, *, headers: Sequence[tuple[str, str]] = (), request_id: str = "",
+    facts: Sequence[tuple[str, str]] = (),
+) -> Answer:  # fmt: skip
     """Return a page that says something.
 
     :param name: where the catalogue has it: `asked`, `reset.done`.
+    :param facts: what is shown beside it: names of labels in `common`, and values.
     """
-    return _answer(call, "landing.html", name, status, headers, request_id=request_id)
+    return _answer(call, "landing.html", name, status, headers, request_id=request_id, facts=facts)
 
 
 def form(

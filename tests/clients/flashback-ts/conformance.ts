@@ -200,4 +200,15 @@ await step('wrong password', async () => {
   await refused(api.call('post', '/user/login', {}, { email, password: `${password}!` }), 401, 'INVALID_PASSWORD');
 });
 
+await step('register: reading is allowed, writing waits for a verified address', async () => {
+  const fresh = new ApiClient(base);
+  const answer = await fresh.call('post', '/user/register', {}, {
+    email: 'bob@example.com', password: 'Another horse battery 7', firstName: 'Bob', lastName: 'Example',
+    companyName: 'Example', isBusiness: true, deviceInfo,
+  } as Sent<'/user/register', 'post'>[0]);
+  fresh.setAuthToken(given(answer.accessToken, 'accessToken'));
+  same((await fresh.call('get', '/user/profile', {})).data.validated, false);
+  await refused(fresh.call('put', '/settings/user', {}, { theme: 'dark' }), 403, 'EMAIL_NOT_VERIFIED');
+});
+
 console.log(JSON.stringify(passed));

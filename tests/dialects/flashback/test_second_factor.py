@@ -129,13 +129,6 @@ async def test_other_bearers(house: House, token: str) -> None:
     assert_no(answer, 401, "NO_AUTH_USER")
 
 
-async def test_the_methods_that_are_not_offered(house: House) -> None:
-    await enrolled(house)
-    limited = (await log_in(house))["accessToken"]
-    for body in ({"mfaType": "MAGIC_LINK", "token": "x"}, {"mfaType": "PASSKEY", "credential": {"id": "x"}}):
-        assert_no(await verify(house, limited, **body), 400, "MFA_METHOD_NOT_AVAILABLE")
-
-
 NOTHING: list[dict[str, Any]] = [
     {},
     {"code": "123456"},

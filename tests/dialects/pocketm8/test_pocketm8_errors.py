@@ -22,6 +22,7 @@ def raised() -> list[refusals.Refusal]:
         refusals.BadIdentifier: ("email", "it holds space"),
         refusals.WeakPassword: ("too_short",),
         refusals.SettingRefused: ("limits.account_hour", "at most 30"),
+        refusals.DocumentRefused: ("too_large",),
     }
     return [kind(*wanting.get(kind, ())) for kind in sorted(refusals.catalogue(), key=str)]
 

@@ -300,9 +300,51 @@ async def test_acts_on_others_want_permission_rank_and_a_fresh_proof(house: Hous
         await give(house, ada, permission, "admin")
     for name, (_, body) in acts.items():
         house.clock.move(601)
+        assert (await post(house, name, bob, userId=carol, **body)).json() == MISSING, "a permission before a proof"
         answer = await post(house, name, ada, userId=carol, **body)
         assert (answer.status_code, answer.json()["errorType"]) == (400, "totp-required")
         ada = await log_in(house)
+
+
+async def test_people_of_other_organizations_are_unknown(house: House) -> None:
+    """Decision 12: whoever is no administrator cannot tell a stranger's id from one that nobody has (threat 29)."""
+    ada = await log_in(house)
+    elsewhere = await house.core.accounts.organization("Elsewhere")
+    eve = (await house.add(username="eve", organization=elsewhere)).aliases["rocketchat"]
+    await house.add(username="mona", rank=254)
+    mona = await log_in(house, "mona")
+    for name in ("edit-other-user-active-status", "delete-user", "edit-other-user-info", "logout-other-user",
+                 "view-full-other-user-info", "edit-other-user-password", "assign-roles"):  # fmt: skip
+        await give(house, ada, name, "admin", "user")
+    for id in (eve, "nobody", ""):
+        for answer in (
+            await post(house, "users.setActiveStatus", mona, userId=id, activeStatus=False),
+            await post(house, "users.delete", mona, userId=id),
+            await post(house, "users.update", mona, userId=id, data={"password": NEW_PASSWORD, "roles": ["guest"]}),
+            await post(house, "users.logout", mona, userId=id),
+            await get(house, "users.info", mona, userId=id),
+            await get(house, "users.getPresence", mona, userId=id),
+        ):
+            refused(answer, 400, "User not found.")
+        assert (await get(house, "users.presence", mona, ids=id)).json()["users"] == []
+    assert (await get(house, "users.checkUsernameAvailability", mona, username="eve")).json()["result"] is False
+    assert (await house.core.accounts.by_username("eve")).status == "active"
+
+
+async def test_an_owner_of_people_changes_their_addresses_and_passwords(house: House) -> None:
+    """From rank 254 (threat 30); nobody but an administrator vouches for an address (decision 15)."""
+    ada = await log_in(house)
+    for name in ("edit-other-user-info", "edit-other-user-password"):
+        await give(house, ada, name, "admin", "user")
+    await house.add(username="mona", rank=254)
+    mona, bob = await log_in(house, "mona"), await id_of(house, "bob")
+    data = {"email": "rob@example.com", "verified": True}
+    answer = await post(house, "users.update", mona, userId=bob, data=data)
+    assert answer.json()["user"]["emails"][0] == {"address": "rob@example.com", "verified": False}
+    assert "address_changed" in [each.kind for each in await house.letters()]
+    answer = await post(house, "users.update", mona, userId=bob, data={"password": NEW_PASSWORD})
+    assert answer.status_code == 200
+    await log_in(house, "bob", NEW_PASSWORD)
 
 
 async def test_the_last_administrator_stays(house: House) -> None:
@@ -516,8 +558,8 @@ async def test_logout_of_others(house: House) -> None:
     house.clock.move(601)
     assert (await post(house, "users.logout", ada, userId=id)).json()["errorType"] == "totp-required"
     assert (await house.get(ME, headers=session)).status_code == 200
-    ada = await log_in(house)
-    answer = await post(house, "users.logout", ada, userId=id)
+    proved = {**ada, "x-2fa-code": digest(PASSWORD), "x-2fa-method": "password"}
+    answer = await post(house, "users.logout", proved, userId=id)
     assert answer.json() == {"message": f"User {id} has been logged out!", "success": True}
     assert (await house.get(ME, headers=session)).status_code == 401
     refused(await post(house, "users.logout", ada, userId="nobody"), 400, "User not found.")

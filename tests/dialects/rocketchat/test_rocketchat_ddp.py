@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from dragoman.core.tokens import Opaque
 from dragoman.dialects.rocketchat.ddp import connection
 from dragoman.model import Password
 from kit.ddp import Ddp, dialled, digest, listening
@@ -547,21 +546,20 @@ async def test_a_logout_on_one_connection_closes_the_others_of_its_token(server:
 
 async def test_a_personal_access_token_resumes_and_is_no_session_to_build_on(house: House, server: str) -> None:
     """Contract section 16, no. 25, and decision 17."""
-    chat = house.core.doors["rocketchat"]
-    assert isinstance(chat.token, Opaque)
-    async with dialled(server) as ddp:
-        own = await ddp.sign_in()
-    caller = await house.core.sessions.authenticate(chat, own["token"])
-    key = (await house.core.access_keys.add(caller, chat.token, "bot", client())).token
+    signed_in = await house.post("/api/v1/login", json={"user": "ada", "password": PASSWORD})
+    own = signed_in.json()["data"]
+    pair = {"X-Auth-Token": own["authToken"], "X-User-Id": own["userId"]}
+    made = await house.post("/api/v1/users.generatePersonalAccessToken", headers=pair, json={"tokenName": "bot"})
+    key = made.json()["token"]
     house.clock.move(200 * 86_400)
     async with dialled(server) as ddp:
         result = await ddp.done("login", {"resume": key})
         ends_at = {"$date": house.clock.now() + DAYS_90}
-        assert result == {"id": own["id"], "token": key, "tokenExpires": ends_at, "type": "resume"}
+        assert result == {"id": own["userId"], "token": key, "tokenExpires": ends_at, "type": "resume"}
         for method in ("getNewToken", "removeOtherTokens", "logoutOtherClients"):
             assert core(await ddp.refused(method)) == {"error": 403, "reason": "unauthorized"}
         assert await rest(house, result) == 200
-        pair = {"X-Auth-Token": key, "X-User-Id": own["id"]}
+        pair["X-Auth-Token"] = key
         assert (await house.post("/api/v1/logout", headers=pair)).status_code == 200
         assert await ddp.closed(1) == 1000
     assert await rest(house, result) == 401

@@ -29,7 +29,7 @@ def made(kind: type[Exception]) -> Exception:
               "kind": "email", "why": "why", "reason": "common", "wait": 7_000, "problems": (),
               "limit": 5, "allow": ("GET",),
               "request_id": "id", "offers": ("email",), "mailed": None, "text": "text",
-              "name": "limits.account_hour"}  # fmt: skip
+              "name": "limits.account_hour", "expired": False, "permission": ""}  # fmt: skip
     return kind(**{name: values[name] for name in inspect.signature(kind).parameters})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import httpx2
 import pytest
 
 from dragoman.core.access_keys import MOST
+from dragoman.dialects.rocketchat.ddp.methods import METHODS
 from dragoman.model import Password
 from dragoman.storage.engine import Statement
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, client, open_house
@@ -369,3 +371,31 @@ async def test_no_token_gets_past_a_second_factor_or_a_status(house: House) -> N
         await house.core.life.set_status(await house.core.accounts.named("bob"), status)
         assert (await create(house, own, username="bob")).json() == NOT_AUTHORIZED
     assert len(await house.sessions()) == before
+
+
+# ---------------------------------------------------------------- methods
+
+FOR_KEYS = frozenset({"logout", "2fa:checkCodesRemaining"})
+"""Methods of somebody signed in that a token may call: they change nothing but itself."""
+FOR_ANYBODY = frozenset({"registerUser", "sendForgotPasswordEmail", "resetPassword", "verifyEmail", "login"})
+"""Methods that do not look at who is signed in."""
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+async def test_a_token_calls_no_method_that_changes_the_account(house: House, method: str) -> None:
+    """Decision 17 over `method.call` and DDP, which share one table."""
+    await house.ada(administrator=True)
+    key = await make(house, await log_in(house), bypassTwoFactor=True)
+    before, facts = len(await house.sessions()), (await house.core.accounts.named("ada")).facts
+    message = json.dumps({"msg": "method", "id": "1", "method": method, "params": ["x", "y"]})
+    path = f"/api/v1/method.call/{method}"
+    answer = await house.post(path, headers=key, json={"message": message})
+    said = json.loads(answer.json()["message"])
+    if method not in FOR_KEYS:
+        assert "error" in said or method in FOR_ANYBODY, said
+    if method not in FOR_KEYS | FOR_ANYBODY | {"getNewToken", "callWithTwoFactorRequired"}:
+        assert said["error"]["reason"] == "unauthorized", said
+    assert len(await house.sessions()) == before - (method == "logout")
+    assert (await house.core.accounts.named("ada")).facts == facts
+    working = await house.get(ME, headers=key)
+    assert working.status_code == (401 if method == "logout" else 200)

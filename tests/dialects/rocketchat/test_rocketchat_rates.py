@@ -10,6 +10,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from dragoman.dialects.rocketchat import DIALECT
+from dragoman.dialects.rocketchat.rates import RATES
 from kit.house import PASSWORD, House, open_house
 
 LOGIN, ME, INFO = "/api/v1/login", "/api/v1/me", "/api/info"
@@ -58,6 +60,12 @@ async def test_ten_in_a_minute_from_the_first(house: House) -> None:
     assert told(await house.get(INFO)) == (429, "10", "0")
     house.clock.move(0.001)
     assert told(await house.get(INFO)) == (200, "10", "9")
+
+
+def test_every_rate_is_an_operations() -> None:
+    """But for what other parts of the dialect may or may not bring."""
+    paths = {each.path for each in DIALECT.operations}
+    assert set(RATES.own) - paths <= {"/avatar/{username}"}
 
 
 async def test_by_address_template_and_method(house: House) -> None:
@@ -183,3 +191,25 @@ async def test_other_dialects_have_no_such_rate(house: House) -> None:
     for _ in range(15):
         answer = await house.post("/user/login", json={"email": "ada@example.com", "password": PASSWORD})
         assert told(answer) == (200, None, None)
+
+
+async def test_registrations_have_a_setting_of_their_own(tmp_path: Path) -> None:
+    more = {"dialects__rocketchat__rate_limit": True, "dialects__rocketchat__rate_limit_register": 2}
+    async with open_house(tmp_path, accounts__registration="public", **more) as house:
+        for n in range(3):
+            body = {"username": f"new{n}", "email": f"new{n}@example.com", "pass": PASSWORD, "name": "New Example"}
+            answer = await house.post("/api/v1/users.register", json=body)
+            assert told(answer) == (200 if n < 2 else 429, "2", str(max(0, 1 - n)))
+
+
+async def test_whoever_gets_the_permission_is_exempt_at_once(house: House) -> None:
+    bob, carol = await log_in(house, "bob"), await log_in(house, "carol", address="192.0.2.9")
+    path = "/api/v1/permissions.update"
+    for roles, wanted in ((["user"], (200, None, None)), (["admin"], (200, "10", "9"))):
+        body = {"permissions": [{"_id": "api-bypass-rate-limit", "roles": roles}]}
+        assert (await house.post(path, json=body, headers=bob)).status_code == 200
+        assert told(await house.get(ME, headers=carol)) == wanted
+    # Without the permission an administrator is counted as well.
+    body = {"permissions": [{"_id": "api-bypass-rate-limit", "roles": []}]}
+    await house.post(path, json=body, headers=bob)
+    assert told(await house.get(ME, headers=bob, address="198.51.100.1")) == (200, "10", "9")

@@ -37,6 +37,7 @@ DEFAULTS: dict[str, Any] = {
     f"{FACTOR}Max_Invalid_Email_Code_Attempts": 5,
     f"{FACTOR}By_Email_Enabled": True,
     f"{FACTOR}By_Email_Code_Expiration": 600,
+    f"{FACTOR}MaxDelta": 1,
     f"{FACTOR}RememberFor": 600,
     RATE: True,
     f"{RATE}_Limit_Calls_Default": 100_000,
@@ -57,6 +58,7 @@ TIGHTER: dict[str, Any] = {
     f"{FACTOR}Max_Invalid_Email_Code_Attempts": 1,
     f"{FACTOR}By_Email_Enabled": False,
     f"{FACTOR}By_Email_Code_Expiration": 90,
+    f"{FACTOR}MaxDelta": 0,
     f"{FACTOR}RememberFor": 100,
     f"{RATE}_Limit_Calls_Default": 50_000,
     f"{RATE}_Limit_Time_Default": 120_500,
@@ -75,6 +77,7 @@ LOOSER: dict[str, tuple[Any, ...]] = {
     f"{FACTOR}Max_Invalid_Email_Code_Attempts": (6, 0, -5),
     f"{FACTOR}By_Email_Enabled": (),
     f"{FACTOR}By_Email_Code_Expiration": (601, 3600, 0, -600, 59),
+    f"{FACTOR}MaxDelta": (2, 10, -1),
     f"{FACTOR}RememberFor": (601, 1800, -1, 0),
     "Accounts_RegistrationForm": ("Secret", "public", "PUBLIC", "private", ""),
     "Accounts_ManuallyApproveNewUsers": (),
@@ -296,6 +299,16 @@ async def test_a_change_needs_a_fresh_proof(house: House) -> None:
     assert (await say(house, bob, BY_USER, 3)).status_code == 200
     house.clock.move(2)
     assert (await say(house, bob, BY_USER, 2)).status_code == 400, "two minutes are over, ten are not"
+
+
+async def test_codes_of_an_app_may_be_held_to_their_own_half_minute(house: House) -> None:
+    bob = await log_in(house)
+    device = await house.enrol_totp(await house.core.accounts.person(await house.core.accounts.named("ada")))
+    late = {"user": "ada", "password": PASSWORD, "code": device.code()}
+    house.clock.move(30)
+    assert (await say(house, bob, f"{FACTOR}MaxDelta", 0)).status_code == 200
+    assert (await house.post(LOGIN, json=late)).json()["error"] == "totp-invalid"
+    assert (await house.post(LOGIN, json={**late, "code": device.code()})).status_code == 200
 
 
 async def test_a_change_is_a_line_of_the_audit_trail(house: House) -> None:

@@ -214,6 +214,12 @@ async def test_weak_passwords_are_taken(house: House) -> None:
     account = await house.core.accounts.named("ada")
     await house.core.accounts.set_password(account, Password.from_plain("1"))
     assert await said(house, "ada", "1") == "ok"
+    body = {"username": "dora", "email": "dora@example.com", "pass": "dora", "name": "Dora Example"}
+    for n in range(2):
+        more = {"username": f"dora{n}", "email": f"dora{n}@example.com"}
+        answer = await house.post("/api/v1/users.register", json=body | more)
+        assert answer.status_code == 200, answer.text
+        assert await said(house, f"dora{n}", "dora") == "ok"
 
 
 async def test_without_the_switch_nothing_of_this_holds(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ def of_configuration(settings: Settings) -> list[Finding]:
         for name in unknown_variables(os.environ)
     ]
     return [
-        *found, *_of_network(settings), *_of_dialects(settings), *_of_hashing(settings), *_of_accounts(settings),
-        *_of_postgres(settings),
+        *found, *_of_network(settings), *_of_registration(settings), *_of_dialects(settings), *_of_limits(settings),
+        *_of_hashing(settings), *_of_accounts(settings), *_of_postgres(settings),
     ]  # fmt: skip
 
 
@@ -85,8 +85,26 @@ def _of_network(settings: Settings) -> list[Finding]:
     return found
 
 
-def _of_dialects(settings: Settings) -> list[Finding]:
-    from dragoman import app, test_mode
+def _of_registration(settings: Settings) -> list[Finding]:
+    """Judge who may register, and what is told to whoever does."""
+    found = []
+    told = [name for name in ("registration", "sign_up") if getattr(settings.accounts, name) in ("public", "secret")]
+    if told and not settings.accounts.conceal:
+        found.append(
+            Finding("note", "accounts.conceal", "whoever registers is told that an address or name is taken"
+                    f" (accounts.{' and accounts.'.join(told)}; ten answers an hour and network)",
+                    "set accounts.conceal = true, or private there; both need mail")
+        )  # fmt: skip
+    if settings.accounts.registration in ("public", "private"):
+        found.append(
+            Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
+                    " other", "set it to secret, or accounts.approval = true")
+        )  # fmt: skip
+    return found
+
+
+def _of_limits(settings: Settings) -> list[Finding]:
+    from dragoman import test_mode
 
     found = []
     if test_mode.is_on(settings):
@@ -101,18 +119,13 @@ def _of_dialects(settings: Settings) -> list[Finding]:
             Finding("note", "limits.exempt_networks", f"whoever is in {listed} may guess at many accounts without being"
                     " blocked", "name as few and as small networks as can be")
         )  # fmt: skip
-    told = [name for name in ("registration", "sign_up") if getattr(settings.accounts, name) in ("public", "secret")]
-    if told and not settings.accounts.conceal:
-        found.append(
-            Finding("note", "accounts.conceal", "whoever registers is told that an address or name is taken"
-                    f" (accounts.{' and accounts.'.join(told)}; ten answers an hour and network)",
-                    "set accounts.conceal = true, or private there; both need mail")
-        )  # fmt: skip
-    if settings.accounts.registration in ("public", "private"):
-        found.append(
-            Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
-                    " other", "set it to secret, or accounts.approval = true")
-        )  # fmt: skip
+    return found
+
+
+def _of_dialects(settings: Settings) -> list[Finding]:
+    from dragoman import app
+
+    found = []
     for mount in app.mounts(settings):
         if not mount.live:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragoman.dialects.flashback import (
     devices,
     mailed,
+    mfa,
     organization,
     people,
     providers,
@@ -25,6 +26,7 @@ __all__ = ["DIALECT", "DOOR", "Config", "Plan", "dialect"]
 PARTS = (
     routes,
     mailed,
+    mfa,
     people,
     organization,
     settings,

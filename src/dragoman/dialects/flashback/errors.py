@@ -66,8 +66,6 @@ MISSING: Mapping[str, No] = {
 PROVIDER_NOT_OFFERED = No(400, "PROVIDER_NOT_AVAILABLE", "This server does not sign in with this provider")
 """What a provider that is not configured is called below `/auth`."""
 
-METHOD_NOT_OFFERED = No(400, "MFA_METHOD_NOT_AVAILABLE", "This server verifies GOOGLE_AUTH codes only")
-
 REFUSALS: Mapping[type[Refusal], No] = {
     refusals.UnknownAccount: No(401, "USER_NOT_FOUND", "There is no account with this e-mail address"),
     refusals.WrongPassword: No(401, "INVALID_PASSWORD", _WRONG_PASSWORD),

@@ -9,8 +9,8 @@ from msgspec import Struct
 from dragoman.core.doors import DAY, HOUR, Door
 from dragoman.core.refusals import LimitedToken, NotSignedIn
 from dragoman.core.tokens import BadToken, Signed
-from dragoman.dialects.flashback import errors, wire
-from dragoman.http import Answer, Call, operation
+from dragoman.dialects.flashback import wire
+from dragoman.http import Call, operation
 from dragoman.model import Caller, Password, Person, Session, Typed, Wish, uuid_text
 
 
@@ -29,7 +29,10 @@ DOOR = Door(
     token=Signed(
         use="flashback_access", algorithm="ES256", kind="access", life_seconds=HOUR, claims=claims, chained=True
     ),
+    factors=("totp", "passkey", "email", "recovery"),
     attempt=LIMITED,
+    links=True,
+    enrols=True,
     mixed_password=True,
     idle=30 * DAY,
     absolute=90 * DAY,
@@ -105,23 +108,6 @@ async def log_in(call: Call, body: wire.Login) -> wire.LoggedIn:
 
 @operation(
     "POST",
-    "/mfa/verify-login",
-    body=wire.VerifyLogin,
-    answers={200: wire.Verified},
-    accepts_limited=True,
-    tag="mfa",
-    examples={"totp": {"mfaType": "GOOGLE_AUTH", "code": "123456"}},
-)
-async def verify_login(call: Call, body: wire.VerifyLogin) -> wire.Verified | Answer:
-    """Finish a sign-in with a TOTP or recovery code; the bearer is the limited token of the login."""
-    if body.mfa_type != "GOOGLE_AUTH":
-        return errors.answer(errors.METHOD_NOT_OFFERED)
-    outcome = await call.core.signin.with_code(DOOR, call.bearer() or "", body.given_code(), call.client)
-    return wire.verified(outcome)
-
-
-@operation(
-    "POST",
     "/user/refresh",
     body=wire.Refresh,
     answers={200: wire.Refreshed},
@@ -159,4 +145,4 @@ async def profile(call: Call) -> wire.Profile:
     return wire.profile(await call.core.accounts.person(call.signed_in.account))
 
 
-OPERATIONS = (log_in, verify_login, refresh, log_out, profile)
+OPERATIONS = (log_in, refresh, log_out, profile)

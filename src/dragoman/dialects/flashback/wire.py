@@ -105,19 +105,6 @@ class Refresh(Struct, kw_only=True):
         return token
 
 
-class VerifyLogin(Struct, rename="camel", kw_only=True):
-    """The body of `POST /mfa/verify-login`."""
-
-    mfa_type: Literal["GOOGLE_AUTH", "MAGIC_LINK", "PASSKEY"]
-    code: Annotated[str, Meta(max_length=64)] | None = None
-
-    def given_code(self) -> str:
-        """Return the code. Raises Invalid when none was sent."""
-        if not self.code:
-            raise Invalid((Problem("code", "required", "is required"),))
-        return self.code
-
-
 MailedToken = Annotated[str, Meta(min_length=1, max_length=1024)]
 NewPassword = Annotated[str, Meta(max_length=1024)]
 """How long one may be is the policy's to say."""

@@ -67,7 +67,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.LastOwner: (403, "FORBIDDEN"),
     refusals.NotToOneself: (403, "FORBIDDEN"),
     refusals.WrongStatus: (403, "FORBIDDEN"),
-    refusals.DocumentRefused: (400, VALIDATION_FAILED),
+    refusals.DocumentRefused: (403, "FORBIDDEN"),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {

@@ -11,7 +11,7 @@ from dragoman.core import identifiers
 from dragoman.core.accounts import NewAccount
 from dragoman.core.administration import Change
 from dragoman.core.refusals import BadIdentifier, IdentifierTaken, NotFound, NotOffered, WrongPassword
-from dragoman.dialects.rocketchat import permissions, wire_accounts
+from dragoman.dialects.rocketchat import permissions, proof, wire_accounts
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.dialects.rocketchat.permissions import ROLES
 from dragoman.dialects.rocketchat.wire import ALIAS, DONE, NOTHING, Done, roles_of, time_of
@@ -206,8 +206,7 @@ async def users_set_active_status(call: Call, body: wire_accounts.ActiveStatus) 
 
     Wants `edit-other-user-active-status` or `manage-moderation-actions`, and somebody whom the caller manages.
     """
-    if not await permissions.has(call, "manage-moderation-actions"):
-        await permissions.needs(call, "edit-other-user-active-status")
+    await permissions.asked(call)
     account = await call.core.accounts.by_alias(ALIAS, body.user_id)
     await call.core.administration.set_active(call.signed_in, account, body.active_status, call.client)
     return wire_accounts.StatusSet(wire_accounts.Status(id=body.user_id, active=body.active_status), True)
@@ -227,7 +226,7 @@ async def users_delete(call: Call, body: wire_accounts.Doomed) -> wire_accounts.
 
     An operator can bring it back for 30 days, in which its username and address stay taken.
     """
-    await permissions.needs(call, "delete-user")
+    await permissions.asked(call)
     account = await meant(call, body)
     if account is None:
         return _WHO
@@ -340,12 +339,17 @@ async def users_logout(call: Call, body: wire_accounts.SignOut) -> wire_accounts
 
     Another's takes a fresh proof, and somebody whom the caller manages.
     """
-    caller, own = call.signed_in, (await call.core.accounts.person(call.signed_in.account)).aliases[ALIAS]
+    own = (await call.core.accounts.person(call.signed_in.account)).aliases[ALIAS]
     named = own if body.user_id is UNSET else body.user_id
-    if named != own and not await permissions.has(call, "logout-other-user"):
-        return _FORBIDDEN
-    account = caller.account if named == own else await call.core.accounts.by_alias(ALIAS, named)
-    await call.core.administration.end_everything(caller, account, call.client)
+    if named != own:
+        if not await permissions.has(call, "logout-other-user"):
+            return _FORBIDDEN
+        if not await call.core.proving.is_fresh(call.signed_in, call.client):
+            unproved = await proof.prove(call)
+            if unproved is not None:
+                return unproved
+    account = await call.core.accounts.by_alias(ALIAS, named)
+    await call.core.administration.end_everything(call.signed_in, account, call.client)
     return wire_accounts.Ended(f"User {named} has been logged out!", True)
 
 

@@ -67,6 +67,14 @@ LABELS: frozenset[str] = frozenset(
 """Roles that an account may be given as a label; `admin` is no label but a fact of the core (table B)."""
 ROLES: frozenset[str] = LABELS | {"admin"}
 
+_ASKED: Mapping[str, tuple[str, ...]] = {
+    "/api/v1/permissions.update": ("access-permissions",),
+    "/api/v1/settings/{setting_id}": ("edit-privileged-setting",),
+    "/api/v1/users.delete": ("delete-user",),
+    "/api/v1/users.setActiveStatus": ("edit-other-user-active-status", "manage-moderation-actions"),
+}
+"""One of which each protected operation asks for, by its path, before it asks for a proof (contract section 1.1)."""
+
 _KEPT: Mapping[str, str] = {"access-permissions": "admin"}
 """Roles that keep a permission whatever is stored: else nobody could ever give it back over the wire."""
 
@@ -99,6 +107,16 @@ async def needs(call: Call, name: str, caller: Caller | None = None) -> None:
     """
     if not await has(call, name, caller):
         raise NotAllowed(name)
+
+
+async def asked(call: Call) -> None:
+    """Raise NotAllowed where the caller has none of the permissions that the protected operation he calls asks for."""
+    wanted = _ASKED.get(call.operation.path, ()) if call.operation is not None else ()
+    for name in wanted:
+        if await has(call, name):
+            return
+    if wanted:
+        raise NotAllowed(wanted[0])
 
 
 @lru_cache(maxsize=16)
@@ -144,7 +162,7 @@ async def permissions_update(call: Call, body: PermissionChanges) -> ChangedPerm
 
     Administrators keep `access-permissions`, whatever is said.
     """
-    await needs(call, "access-permissions")
+    await asked(call)
     wanted = {each.id: tuple(sorted(set(each.roles))) for each in body.permissions}
     if not wanted.keys() <= DEFAULTS.keys():
         return _NO_SUCH_PERMISSION

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from dragoman.core import refusals
-from dragoman.dialects.rocketchat import errors, memory
+from dragoman.dialects.rocketchat import errors, memory, permissions
 from dragoman.dialects.rocketchat.wire import Why
 from dragoman.http import Answer, Call
 from dragoman.http.faults import TooManyRequests
@@ -45,7 +45,11 @@ def given_in_headers(call: Call) -> Given | None:
 
 
 async def prove(call: Call) -> Answer | None:
-    """Take the proof in the headers of a call, or return the answer that asks for one."""
+    """Take the proof in the headers of a call, or return the answer that asks for one.
+
+    Nobody is asked for a proof who lacks the permission anyway (contract section 1.1, "order"). Raises NotAllowed.
+    """
+    await permissions.asked(call)
     proved = await proof_of(call, call.signed_in, given_in_headers(call))
     if isinstance(proved, Answer):
         return proved

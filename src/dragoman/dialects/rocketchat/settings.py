@@ -80,6 +80,7 @@ MAPPED: Mapping[str, Mapped] = {
     f"{_FACTOR}Max_Invalid_Email_Code_Attempts": Mapped("limits.codes_per_attempt", _ONE_OR_MORE),
     f"{_FACTOR}By_Email_Enabled": Mapped("accounts.email_codes", _SWITCH, mailed=True),
     f"{_FACTOR}By_Email_Code_Expiration": Mapped("accounts.code_minutes", _SECONDS, _seconds, _minutes),
+    f"{_FACTOR}MaxDelta": Mapped("accounts.totp_steps", "0 or 1"),
     f"{_FACTOR}RememberFor": Mapped("accounts.remember_minutes", _SECONDS, _seconds, _minutes),
     "Accounts_RegistrationForm": Mapped(
         "accounts.registration", "Disabled, Secret URL or Public", _FORMS.__getitem__, _word
@@ -127,7 +128,6 @@ _FIXED: Mapping[str, Shown] = {
     f"{_FACTOR}By_TOTP_Enabled": True,
     f"{_FACTOR}Enabled": True,
     f"{_FACTOR}Enforce_Password_Fallback": True,
-    f"{_FACTOR}MaxDelta": 1,
     "Accounts_iframe_enabled": False,
     "Accounts_twoFactorAuthentication_email_available_for_OAuth_users": False,
     f"{_BLOCK}By_Ip": True,

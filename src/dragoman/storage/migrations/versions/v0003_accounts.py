@@ -16,7 +16,9 @@ def upgrade() -> None:
     op.add_column("session", sa.Column("hint", sa.Text(), nullable=True))
     op.add_column("session", sa.Column("bypass", NUMBER, server_default="0", nullable=False))
     op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
+    op.add_column("organization", sa.Column("factor_from", NUMBER, nullable=True))
     _document()
+    _passkey()
     _device()
     _enrolment()
     _picture()
@@ -36,6 +38,26 @@ def _document() -> None:
         sqlite_strict=True,
         sqlite_with_rowid=False,
     )
+
+
+def _passkey() -> None:
+    op.create_table(
+        "passkey",
+        sa.Column("id", sa.LargeBinary(), nullable=False),
+        sa.Column("account", sa.LargeBinary(), nullable=False),
+        sa.Column("rp", sa.Text(), nullable=False),
+        sa.Column("public_key", sa.LargeBinary(), nullable=False),
+        sa.Column("sign_count", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("transports", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("created_at", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("used_at", NUMBER, autoincrement=False, nullable=True),
+        sa.ForeignKeyConstraint(["account"], ["account.id"], name=op.f("fk_passkey_account"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_passkey")),
+        sqlite_strict=True,
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_passkey_account", "passkey", ["account", "created_at"], unique=False)
 
 
 def _device() -> None:
