@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from dragoman.core import refusals
 from dragoman.core.upstream import Arrival
 from dragoman.model import AddressState, Caller, Pending, Person, Secret, SignedIn
-from dragoman.storage.engine import Statement
+from dragoman.storage import accounts
+from dragoman.storage.engine import Statement, Tx
 from kit.engines import ENGINES
 from kit.house import PASSWORD, House, client, open_house, open_house_of
 from kit.oidc import REDIRECT, OidcPeer, at_this_moment
@@ -236,6 +238,47 @@ async def test_who_may_come_for_the_first_time(
         assert linked.person.username == "bob", "whoever has an account is let in all the same"
 
 
+@pytest.mark.parametrize(("sign_up", "registration", "door", "made"), [
+    ("public", "disabled", "flashback", True), ("private", "disabled", "flashback", True),
+    ("secret", "public", "flashback", False), ("disabled", "public", "flashback", False),
+    ("disabled", "public", "rocketchat", True), ("public", "disabled", "rocketchat", False),
+])  # fmt: skip
+async def test_by_default_newcomers_come_as_others_register(
+    tmp_path: Path, peer: OidcPeer, sign_up: str, registration: str, door: str, made: bool
+) -> None:
+    given = peer.settings(first_sign_in="policy")
+    policy = {"accounts__sign_up": sign_up, "accounts__registration": registration}
+    policy["accounts__registration_secret"] = "a secret to register with"
+    async with open_house(tmp_path, **given, **policy) as house:
+        at_this_moment(house)
+        if made:
+            await signed_in(house, peer.mint(**OWN), door=door)
+        else:
+            with pytest.raises(refusals.NotLinked):
+                await arrive(house, peer.mint(**OWN), door=door)
+
+
+async def test_where_newcomers_are_approved_they_wait(tmp_path: Path, peer: OidcPeer) -> None:
+    async with open_house(tmp_path, accounts__approval=True, **peer.settings()) as house:
+        at_this_moment(house)
+        with pytest.raises(refusals.NotActive):
+            await arrive(house, peer.mint(**OWN))
+        ada = await house.core.accounts.named(EMAIL)
+        await house.core.life.set_status(ada, "active")
+        assert (await signed_in(house, peer.mint(jti="2"))).person.account.id == ada.id
+
+
+async def test_trying_a_token_leaves_everything_as_it_was(house: House, peer: OidcPeer) -> None:
+    token, door = Secret(peer.mint(**OWN)), house.core.doors["probe"]
+    for _ in range(2):
+        whose = await house.core.upstream.try_token(door, "google", token, client(), address=EMAIL)
+        assert whose.email == EMAIL
+    with pytest.raises(refusals.ProviderRefused):
+        await house.core.upstream.try_token(door, "google", token, client(), address="bob@example.com")
+    assert (await house.db.scan(_ACCOUNTS), await house.db.scan(_SPENT)) == ([(1,)], [(0,)])
+    await signed_in(house, token.reveal())
+
+
 # ---------------------------------------------------------------- taking accounts over
 
 
@@ -321,6 +364,39 @@ async def test_registering_somebodys_address_and_waiting(house: House, peer: Oid
     assert answer.status_code == 401, "the address opens the squatter's account no more"
     after = await house.core.accounts.person(await house.core.accounts.by_id(squatter.account.id))
     assert after.emails == ()
+
+
+async def test_a_directorys_people_come_by_the_directory(house: House, peer: OidcPeer) -> None:
+    """Whoever has left the directory must not come back another way."""
+    ada = await house.ada()
+    by = await caller(house, ada)
+    await house.core.upstream.link(by, "google", Secret(peer.mint()), client())
+    bob = await house.add(email="bob@example.com", username="bob")
+    for number, person in enumerate((ada, bob)):
+        await house.db.transaction(partial(_belongs, person, f"id-{number}"))
+    for token in (peer.mint(jti="2"), peer.mint(sub="b", email="bob@example.com", email_verified=True)):
+        with pytest.raises((refusals.LinkRequired, refusals.NotOffered)):
+            await arrive(house, token)
+    assert await links(house, bob) == []
+
+
+async def _belongs(person: Person, id: str, tx: Tx) -> None:
+    await accounts.insert_alias(tx, person.account.id, "directory", id)
+
+
+async def test_who_claims_an_address_loses_what_was_linked_when_its_owner_proves_it(
+    house: House, peer: OidcPeer
+) -> None:
+    """Threat 12: somebody of a provider that is not trusted claims Ada's address; then she proves it by mail."""
+    squatter = (await signed_in(house, peer.mint(sub="squatter"), name="other")).person
+    await house.core.addresses.change_email(squatter.account, EMAIL)
+    person = await house.core.accounts.person(await house.core.accounts.by_id(squatter.account.id))
+    ticket = await house.ticket("verify", person)
+    await house.core.recovery.use("verify", ticket, client("203.0.113.9"))
+    assert await links(house, squatter) == []
+    assert (
+        await signed_in(house, peer.mint(sub="squatter", jti="2"), name="other")
+    ).person.account.id != squatter.account.id
 
 
 async def test_an_address_that_is_about_to_be_replaced_links_nothing(house: House, peer: OidcPeer) -> None:

@@ -122,6 +122,17 @@ class Upstream:
         vouched = await self._exchanged(door, name, given, client)
         return await self._arrive(door, vouched, client, wish=wish)
 
+    async def try_token(
+        self, door: Door, name: str, token: Secret, client: Client, *, address: str | None = None
+    ) -> Whose:  # fmt: skip
+        """Judge a token as `with_token` does, up to the gate: nobody is signed in or added, and it stays good.
+
+        Raises as `with_token` does before the gate; LinkRequired and NotActive are the gate's to say.
+        """
+        vouched = await self._vouched(door, name, token, client)
+        await self._links.plan(door, vouched, client, address=address)
+        return vouched.whose
+
     # ------------------------------------------------------------ a flow of our own
 
     async def begin(self, name: str, redirect_uri: str) -> Begun:
