@@ -32,7 +32,7 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     shown = [each for each in dialect.operations if not each.hidden]
     said = [*(kind for each in shown for kind in each.answers.values()), dialect.error_class]
     answers = _distinct(one for kind in said for one in _alternatives(kind))
-    requests = _distinct(each.body for each in shown)
+    requests = _distinct(each.body for each in shown if not getattr(each.body, "multipart", False))
     book = _Book([*answers, *requests, *_distinct(each.query for each in shown)])
     book.close(answers, requests)
     paths: dict[str, Schema] = {}
@@ -192,9 +192,9 @@ def _parameter(name: str, place: str, schema: Schema, *, required: bool = False)
 
 
 def _request_body(each: Operation, dialect: Dialect, book: _Book) -> Schema:
-    media: Schema = {"schema": book.schema(each.body)}
     if getattr(each.body, "multipart", False):
-        return _multipart_body(each, book)
+        return _multipart_body(each)
+    media: Schema = {"schema": book.schema(each.body)}
     if each.examples:
         media["examples"] = {name: {"value": value} for name, value in each.examples.items()}
     types = [kind for kind, read in (("application/json", dialect.body.json), (_FORM, dialect.body.form)) if read]
@@ -203,7 +203,7 @@ def _request_body(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     return {"required": needs or not optional, "content": dict.fromkeys(types, media)}
 
 
-def _multipart_body(each: Operation, book: _Book) -> Schema:
+def _multipart_body(each: Operation) -> Schema:
     """Return the body of an operation that takes files: a form whose files are named, the other fields as they are."""
     properties = {
         field.encode_name: {"type": "string", "format": "binary"} if _is_file(field.type) else {"type": "string"}

@@ -57,7 +57,7 @@ async def test_what_time_heals_says_how_long(house: House, kind: type[refusals.W
 
 async def test_paths_that_are_nothing_wear_the_dialects_clothes(house: House) -> None:
     taken = {each.path for each in flashback.DIALECT.operations}
-    for path in (*(set(flashback.DIALECT.prefixes) - taken), "/user/nobody/at/home", "/auth/google", "/mfa/x"):
+    for path in (*(set(flashback.DIALECT.prefixes) - taken), "/user/nobody/at/home", "/auth/nobody", "/mfa/x"):
         assert_no(await house.get(path), 404, "NOT_FOUND")
     answer = await house.get("/user/login")
     assert_no(answer, 405, "METHOD_NOT_ALLOWED")
@@ -156,6 +156,8 @@ def test_the_document_closes_its_answers() -> None:
         "/settings/user", "/settings/organization",
         "/token", "/token/{token_id}", "/sessions", "/sessions/{session_id}/revoke", "/sessions/revoke-all",
         "/sessions/{session_id}/heartbeat",
+        "/auth/google", "/auth/google/exchange", "/auth/google/refresh", "/auth/github", "/auth/github/refresh",
+        "/auth/microsoft", "/auth/microsoft/exchange", "/auth/microsoft/refresh", "/auth/web3",
         "/devices", "/devices/{device_id}", "/devices/trust", "/devices/{device_id}/untrust",
     }  # fmt: skip
     schemas = shown["components"]["schemas"]
