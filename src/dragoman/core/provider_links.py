@@ -362,7 +362,7 @@ class ProviderLinks:
         live = await sessions.caller_by_id(tx, caller.session.id, now)
         if live is None or live.account.status != "active":
             return refusals.NotSignedIn()
-        if live.session.kind == "key":
+        if live.session.narrow:
             return refusals.NotForKeys()
         return refusals.FreshProofRequired() if now - live.session.proved_at > fresh else None
 

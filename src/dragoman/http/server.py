@@ -252,7 +252,7 @@ class Gateway:
 
     async def _admit(self, caller: Caller, operation: Operation) -> None:
         """Hold the caller against what the operation accepts (decisions 17 and 25)."""
-        if operation.access == "client" and caller.session.kind == "key":
+        if operation.access == "client" and caller.session.narrow:
             raise NotForKeys
         if operation.verified and caller.account.first_verified_at is None:
             raise VerificationRequired

@@ -15,6 +15,7 @@ BASE = "/frontend/api/v1"
 MEDIA = "/v1/probe"
 PASSWORD_PATH = f"{BASE}/auth/current/password"
 
+LONG_LIFE = 14 * DAY
 SHORT_LIFE = 3 * HOUR
 """Seconds a session lives that was asked for with `long-term-token: false` (contract section 2.2)."""
 MARK_COOKIE = "dragoman-mark"
@@ -62,7 +63,7 @@ DOOR = Door(
     ticket=VERIFY,
     factors=("totp", "recovery"),
     attempt="repeat",
-    absolute=14 * DAY,
+    absolute=LONG_LIFE,
     requires_verified=True,
     key=API_TOKEN,
     marks=True,

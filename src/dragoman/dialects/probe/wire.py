@@ -164,7 +164,7 @@ def verified(person: Person) -> Verified:
 
 def listed(own: Iterable[Session]) -> SessionList:
     """Dress the account's clients in all dialects; keys and child sessions are not clients of their own."""
-    return SessionList([_item(each) for each in own if is_client(each)])
+    return SessionList([item(each) for each in own if is_client(each)])
 
 
 def is_client(session: Session) -> bool:
@@ -172,7 +172,8 @@ def is_client(session: Session) -> bool:
     return session.kind == "client" and session.parent is None
 
 
-def _item(session: Session) -> SessionItem:
+def item(session: Session) -> SessionItem:
+    """Dress one signed-in client."""
     ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
     return SessionItem(
         id=uuid_text(session.id),
