@@ -325,8 +325,6 @@ class Grant(Struct, frozen=True):
     """Who gave the proof, where that was another client than the session's."""
     permissions: str | None = None
     """What it is held to; None: it may what its account may."""
-    restrictions: str | None = None
-    """Of a key: JSON that its owner keeps with it."""
 
 
 class Wish(Struct, frozen=True):
@@ -368,8 +366,6 @@ class NewKey(Struct, frozen=True):
     """Seconds until it stops working; None: it never does."""
     permissions: str | None = None
     """Words of its dialect that it is held to, parted by spaces; None: it may what its account may."""
-    restrictions: str | None = None
-    """JSON that its owner keeps with it. Nothing of ours reads it."""
 
 
 class KeyChange(Struct, frozen=True):
@@ -378,7 +374,6 @@ class KeyChange(Struct, frozen=True):
     life: int | UnsetType | None = UNSET
     """Seconds from now; None: it never ends; unset: as many as it had."""
     permissions: str | UnsetType | None = UNSET
-    restrictions: str | UnsetType | None = UNSET
 
 
 class NewChild(Struct, frozen=True):
@@ -409,7 +404,6 @@ class Key(Struct, frozen=True, gc=False):
     updated_at: Millis | None = None
     """When its owner changed it last."""
     permissions: str | None = None
-    restrictions: str | None = None
 
     def expired(self, now: Millis) -> bool:
         """Tell whether it has stopped working by itself."""

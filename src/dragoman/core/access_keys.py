@@ -204,7 +204,6 @@ def _changed(key: Key, change: KeyChange, now: Millis) -> Key:
     return replace(
         key, ends_at=ends_at, updated_at=now,
         permissions=key.permissions if change.permissions is UNSET else change.permissions,
-        restrictions=key.restrictions if change.restrictions is UNSET else change.restrictions,
     )  # fmt: skip
 
 

@@ -267,10 +267,11 @@ class Sessions:
 
     async def _within_reach(self, caller: Caller, id: Id) -> Caller:
         found = await sessions.caller_by_id(self._t.db, id, self._t.clock.now())
-        if found is not None and found.session.kind == "client":
-            if found.account.id == caller.account.id or await may_manage(self._t.db, caller.account, found.account):
-                return found
-        raise refusals.NotFound
+        if found is None or found.session.kind == "key":
+            raise refusals.NotFound
+        if found.account.id != caller.account.id and not await may_manage(self._t.db, caller.account, found.account):
+            raise refusals.NotFound
+        return found
 
     async def end_own(self, caller: Caller, id: Id, client: Client, *, door: Door | None = None) -> None:
         """End one client session of the caller, of whatever dialect or of this door alone.

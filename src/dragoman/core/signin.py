@@ -328,7 +328,7 @@ class SignIn:
             token_use=form.use, token_hash=token_hash, sealed_token=sealed, created_at=now, idle=None,
             ends_at=None if key.life is None else now + key.life * 1000, client=client, methods=old.methods,
             proved_at=now, seed=None, key_id=None, name=key.name, device=None, hint=token[-trying.HINT_LENGTH:],
-            bypass=key.bypass, permissions=key.permissions, restrictions=key.restrictions,
+            bypass=key.bypass, permissions=key.permissions,
         )  # fmt: skip
 
         async def fn(tx: Tx) -> Session | Refusal:

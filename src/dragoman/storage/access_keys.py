@@ -12,7 +12,7 @@ from dragoman.storage import sessions
 from dragoman.storage.engine import Reader, Row, Statement, Tx
 from dragoman.storage.sealing import Sealer
 
-_COLUMNS = "id, name, hint, bypass = 1, created_at, seen_at, ends_at, updated_at, permissions, restrictions"
+_COLUMNS = "id, name, hint, bypass = 1, created_at, seen_at, ends_at, updated_at, permissions"
 _OF = "account = :account and ended_at is null and kind = 'key' and token_use = :use"
 _LIVE = f"{_OF} and (ends_at is null or ends_at > :now)"
 _LIST = Statement(f"select {_COLUMNS} from session where {_LIVE} order by id limit 200", hot=True)
@@ -26,8 +26,7 @@ _BY_HASH = Statement(
 )
 _COUNT = Statement(f"select count(*) from session where {_LIVE}", hot=True)
 _CHANGE = Statement(
-    """update session set ends_at = :ends_at, permissions = :permissions, restrictions = :restrictions,
-         updated_at = :now
+    """update session set ends_at = :ends_at, permissions = :permissions, updated_at = :now
        where id = :id and ended_at is null and kind = 'key'"""
 )
 _SEALED = Statement(
@@ -76,10 +75,8 @@ async def number(tx: Tx, account: Id, use: str, now: Millis) -> int:
 
 
 async def change(tx: Tx, key: Key, now: Millis) -> bool:
-    """Store what its owner makes of a key: its end, permissions and restrictions; tell whether it was there."""
-    changed = await tx.run(
-        _CHANGE, id=key.id, ends_at=key.ends_at, permissions=key.permissions, restrictions=key.restrictions, now=now
-    )
+    """Store what its owner makes of a key: its end and permissions; tell whether it was there."""
+    changed = await tx.run(_CHANGE, id=key.id, ends_at=key.ends_at, permissions=key.permissions, now=now)
     return changed == 1
 
 

@@ -35,12 +35,10 @@ _CALLER_BY_TOKEN = Statement(
 _INSERT = Statement(
     """insert into session(id, account, organization, door, kind, parent, token_use, token_hash, sealed_token,
          created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, hint, bypass, methods,
-         proved_at, proved_client, rotated_at, rotated_client, key_id, seed, device_id, permissions,
-         restrictions)
+         proved_at, proved_client, rotated_at, rotated_client, key_id, seed, device_id, permissions)
        values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
          :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :hint, :bypass, :methods,
-         :proved_at, :proved_client, :now, :client, :key_id, :seed, :device_id, :permissions,
-         :restrictions)""",
+         :proved_at, :proved_client, :now, :client, :key_id, :seed, :device_id, :permissions)""",
     hot=True,
 )
 _END_BEYOND_CAP = Statement(
@@ -181,7 +179,7 @@ async def insert(tx: Tx, grant: Grant, print_of_client: bytes) -> Session:
         address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
         hint=grant.hint, bypass=int(grant.bypass), methods=grant.methods, proved_at=grant.proved_at,
         client=print_of_client, proved_client=proved_client, key_id=grant.key_id, seed=grant.seed,
-        device_id=grant.device_id, permissions=grant.permissions, restrictions=grant.restrictions,
+        device_id=grant.device_id, permissions=grant.permissions,
     )  # fmt: skip
     return Session(
         grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,

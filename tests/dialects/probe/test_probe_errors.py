@@ -181,7 +181,17 @@ def test_the_document_names_the_five_carriers_and_closed_answers() -> None:
     assert set(made["components"]["securitySchemes"]) == {"api_key_header", "api_key", "jwt-token", "jwt-cookie", "jwt"}
     assert set(made["paths"]) == {
         f"{BASE}/auth/{path}"
-        for path in ("sign-in", "session", "session/{session_id}", "sign-out", "current/password", "verify")
+        for path in (
+            "sign-in",
+            "session",
+            "session/{session_id}",
+            "sign-out",
+            "current/password",
+            "verify",
+            "api-token",
+            "api-token/{token}",
+            "jwt",
+        )
     }
     answer = made["components"]["schemas"]["SignInAnswer"]
     assert answer["additionalProperties"] is False

@@ -1,7 +1,7 @@
-"""Probe's API tokens: several per account, each held to permissions and with an end, if its owner says so (section 7).
+"""Probe's API tokens: several per account, held to permissions and with an end if their owner says so (section 7).
 
-The path names a token by itself or by its `id`, which no log of a proxy gives away. A token is shown in clear to whoever
-presented it, and to its owner within ten minutes of a proof; else its last six characters are.
+The path names a token by itself, or by its `id`, which gives nothing away to a proxy's log. It is shown in clear to
+itself, and to its owner within ten minutes of a proof; to others its last six characters are.
 """
 
 from __future__ import annotations
@@ -10,22 +10,19 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
-import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct
 
-from dragoman.core import preferences, refusals
+from dragoman.core import refusals
 from dragoman.dialects.probe.door import API_TOKEN, BASE
 from dragoman.dialects.probe.routes import UUID
 from dragoman.dialects.probe.scopes import Grants, Permission, granted, held_to
 from dragoman.dialects.probe.wire import Time, Uuid, time_text
-from dragoman.http import Call, operation
+from dragoman.http import Call, Invalid, Problem, operation
 from dragoman.model import Id, Key, KeyChange, Millis, NewKey, uuid_text
 
 LONGEST = 2**31 - 1
 """Seconds that may be asked for."""
 HIDDEN = "*"
-RESTRICTIONS = 4096
-DEPTH = 5
 
 Ttl = Annotated[int, Meta(ge=0, le=LONGEST)]
 Permissions = Annotated[list[Permission], Meta(max_length=50)]
@@ -53,8 +50,8 @@ class TokenChange(Struct, rename="kebab"):
 
     permissions: Permissions | None = None
     """In the place of those it was held to."""
-    restrictions: dict[str, Any] | UnsetType | None = UNSET
-    """What its owner keeps with it; nothing here reads it."""
+    restrictions: dict[str, Any] | None = None
+    """Nobody documents what they are; any but an empty object is refused."""
     reset_permissions: bool = False
     """Hold it to nothing but `permissions`; without these, to whatever the account may."""
     ttl: Ttl | None = None
@@ -127,11 +124,12 @@ async def renew_api_token(call: Call, body: TokenChange) -> Token:
     The token itself stays. Wants a proof not older than ten minutes.
     """
     key = await _meant(call)
+    if body.restrictions:
+        raise Invalid((Problem("restrictions", "format", "restrictions are not kept here"),))
     change = KeyChange(
         life=UNSET if body.ttl is None else body.ttl or None,
         permissions=UNSET if body.permissions is None and not body.reset_permissions
         else await held_to(call, body.permissions),
-        restrictions=UNSET if body.restrictions is UNSET else _kept(body.restrictions),
     )  # fmt: skip
     key = await call.core.access_keys.renew(call.signed_in, API_TOKEN, key.id, change, call.client)
     return (await _dressed(call, [key]))[0]
@@ -182,14 +180,8 @@ def _token(key: Key, token: str, permissions: Grants, now: Millis) -> Token:
         expired=key.expired(now),
         expires_at=None if key.ends_at is None else time_text(key.ends_at),
         permissions=permissions,
-        restrictions={} if key.restrictions is None else msgspec.json.decode(key.restrictions),
+        restrictions={},
     )
-
-
-def _kept(restrictions: dict[str, Any] | None) -> str | None:
-    """Return restrictions as they are stored. Raises DocumentRefused."""
-    kept = preferences.within(restrictions or {}, RESTRICTIONS, DEPTH)
-    return msgspec.json.encode(kept).decode() if kept else None
 
 
 OPERATIONS = (list_api_tokens, create_api_token, get_api_token, renew_api_token, delete_api_token)

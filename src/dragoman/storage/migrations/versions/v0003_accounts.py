@@ -29,7 +29,6 @@ def upgrade() -> None:
 
 def _session_permissions() -> None:
     op.add_column("session", sa.Column("permissions", sa.Text(), nullable=True))
-    op.add_column("session", sa.Column("restrictions", sa.Text(), nullable=True))
     op.add_column("session", sa.Column("updated_at", NUMBER, nullable=True))
 
 
