@@ -6,6 +6,7 @@ from dragoman.dialects.probe import api_tokens, minting
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
+from dragoman.dialects.probe.rates import of_tokens
 from dragoman.dialects.probe.routes import OPERATIONS
 from dragoman.http import BodyRules, Cors, Dialect
 
@@ -20,6 +21,7 @@ _EXAMPLE = (
 
 def dialect(config: Config | None = None) -> Dialect:
     """Return the dialect with an operator's settings; without any, with the defaults."""
+    config = config or Config()
     return Dialect(
         name="probe",
         title="Probe",
@@ -42,7 +44,8 @@ def dialect(config: Config | None = None) -> Dialect:
         },
         security_needs=(("api_key_header",), ("api_key",), ("jwt-token",), ("jwt-cookie",), ("jwt",)),
         example=_EXAMPLE,
-        config=config or Config(),
+        config=config,
+        rates=of_tokens(config.token_calls),
     )
 
 

@@ -36,6 +36,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """SameSite of the cookies; `none` where the pages are of another site."""
     query_tokens: bool = True
     """Whether credentials in the query string (`token`, `jwt`) count. They end up in other programs' logs."""
+    token_calls: int = 100
+    """Calls of one API token in a minute; 0 for no bound."""
 
     def __post_init__(self) -> None:
         for origin in (*self.ret_url_origins, *self.origins):
