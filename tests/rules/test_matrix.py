@@ -328,7 +328,7 @@ async def guest_for(house: House, number: int, recipe: Recipe, *, verified: bool
     name = f"guest{number}"
     email = f"{name}@example.com"
     person = await house.add(email=email, username=name, verified=verified, administrator=recipe.administrator)
-    guest = Guest(house, person, email, name, f"10.{number}.0.1")
+    guest = Guest(house, person, email, name, f"10.{number >> 8}.{number & 255}.1")
     if recipe.proves == "code":
         await guest.pause()
     elif recipe.proves != "password" or recipe.makes == 0:
