@@ -182,10 +182,10 @@ class NewUserAnswer(Struct, frozen=True):
     user: User
 
 
-class ShownFilter(Struct, frozen=True, omit_defaults=True):
+class ShownFilter(Struct, frozen=True):
     """What was asked for."""
 
-    status: tuple[UserStatus, ...] = ()
+    status: tuple[UserStatus, ...] | UnsetType = UNSET
 
 
 class ShownPagination(Struct, frozen=True):
@@ -248,4 +248,4 @@ def listed(query: UserQuery, found: Sequence[Listed], total: int) -> UserList:
         for each in found
     )
     page = ShownPagination(query.pagination.page, query.pagination.limit, len(users), total)
-    return UserList(ShownFilter(query.status), page, query.sort, users)
+    return UserList(ShownFilter(query.status or UNSET), page, query.sort, users)
