@@ -49,7 +49,7 @@ def _pages(condition: str) -> Mapping[tuple[Order, bool], Statement]:
     return {
         (order, falling): Statement(
             f"""{_SHOWN} where {condition} order by {column} {"desc" if falling else "asc"},
-                a.id {"desc" if falling else "asc"} limit :limit offset :after"""
+                {_ORDERS["number"]} {"desc" if falling else "asc"} limit :limit offset :after"""
         )
         for order, column in _ORDERS.items()
         for falling in (False, True)
