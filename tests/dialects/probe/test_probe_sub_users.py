@@ -124,7 +124,7 @@ async def test_invitations_have_a_budget_and_nobody_is_added_without(kin: Relati
 
 
 async def test_without_a_mailer_nobody_is_added(tmp_path: Path) -> None:
-    async with open_house(tmp_path, mail__transport="none") as house:
+    async with open_house(tmp_path, mail__transport="off") as house:
         ada = await arrive(house, "ada")
         said = await ada.said("POST", "/user/current", json={"email": "new@example.com"})
         assert said == (403, "permission denied: not offered here")
