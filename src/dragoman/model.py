@@ -376,7 +376,7 @@ class KeyChange(Struct, frozen=True):
     permissions: str | UnsetType | None = UNSET
 
 
-class NewChild(Struct, frozen=True):
+class ChildWish(Struct, frozen=True):
     """What somebody signed in says of a session to be opened below the own one."""
 
     life: int

@@ -247,31 +247,22 @@ class Sessions:
 
         return await self._t.db.transaction(fn)
 
-    async def find_one(self, caller: Caller, id: Id) -> Session:
-        """Return one live client session of the caller, or of an account the caller manages; keys reach their own
-        account's alone. Raises NotFound as `end_one` does.
-        """
-        found = await self._within_reach(caller, id)
-        if caller.session.narrow and found.account.id != caller.account.id:
-            raise refusals.NotFound
-        return found.session
-
     async def end_one(self, caller: Caller, id: Id, client: Client) -> Session:
         """End one client session of the caller, or of an account the caller manages, and return it.
 
         Raises NotFound when it is unknown, already ended, a key, or out of the caller's reach: all alike (decision 12).
         """
-        found = await self._within_reach(caller, id)
+        found = await sessions.caller_by_id(self._t.db, id, self._t.clock.now())
+        if (
+            found is None
+            or found.session.kind == "key"
+            or not (
+                found.account.id == caller.account.id or await may_manage(self._t.db, caller.account, found.account)
+            )
+        ):
+            raise refusals.NotFound
         await self._revoke(caller, found, client)
         return found.session
-
-    async def _within_reach(self, caller: Caller, id: Id) -> Caller:
-        found = await sessions.caller_by_id(self._t.db, id, self._t.clock.now())
-        if found is None or found.session.kind == "key":
-            raise refusals.NotFound
-        if found.account.id != caller.account.id and not await may_manage(self._t.db, caller.account, found.account):
-            raise refusals.NotFound
-        return found
 
     async def end_own(self, caller: Caller, id: Id, client: Client, *, door: Door | None = None) -> None:
         """End one client session of the caller, of whatever dialect or of this door alone.

@@ -180,12 +180,27 @@ def _refuse_bad_utf8(raw: bytes) -> None:
         raise NotJson("the body is not UTF-8") from None
 
 
-def convert_query(pairs: Mapping[str, str], kind: Any) -> Any:
-    """Return a value of class `kind` from a query string's pairs; `a[b]=c` is an object. Raises Invalid."""
+def convert_query(pairs: list[tuple[str, str]], kind: Any) -> Any:
+    """Return a value of class `kind` from a query string's pairs. Raises Invalid.
+
+    `a[b]=c` is an object; where the class wants a list, the name is repeated, `a=1&a=2`. Of other names that come twice
+    the last counts (decision 38).
+    """
     try:
-        return _converted(_clean(nested(list(pairs.items())), "query"), kind, "query")
+        return _converted(_clean(nested(pairs, _lists(kind)), "query"), kind, "query")
     except BadForm as broken:
         raise Invalid((Problem("", "format", str(broken), "query"),)) from None
+
+
+@lru_cache(maxsize=256)
+def _lists(kind: Any) -> frozenset[str]:
+    """Return the names of a class's fields that are lists."""
+    found = set()
+    for field in msgspec.structs.fields(kind) if _is_struct(kind) else ():
+        origins = {get_origin(part) or part for part in (field.type, *get_args(field.type))}
+        if origins & {list, tuple}:
+            found.add(field.encode_name)
+    return frozenset(found)
 
 
 @lru_cache(maxsize=1024)

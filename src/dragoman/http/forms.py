@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -44,13 +45,17 @@ def _decoded(raw: bytes, errors: str) -> str:
         raise BadForm("not UTF-8") from broken
 
 
-def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def nested(pairs: list[tuple[str, str]], lists: Collection[str] = ()) -> dict[str, Any]:
     """Build objects from pairs: `a[b]=c` is `{"a": {"b": "c"}}`, and at the top `a[]=c` adds to a list.
 
-    Of a repeated name the last counts (decision 38). Raises BadForm when nested deeper than 32 levels.
+    Of a repeated name the last counts (decision 38), but for the names in `lists`, whose values are all kept. Raises
+    BadForm when nested deeper than 32 levels.
     """
     built: dict[str, Any] = {}
     for name, value in pairs:
+        if name in lists:
+            _put(built, [name, ""], value)
+            continue
         top, bracket, _ = name.partition("[")
         if not bracket or not top or not name.endswith("]"):
             built[name] = value

@@ -247,10 +247,79 @@ async def test_unknown_ended_foreign_and_keys_are_404_alike(ada: Ada) -> None:
         assert (answer.status_code, set(answer.json()["context"])) == (400, {"path:session-id"})
 
 
-async def test_whoever_manages_somebody_sees_the_session_but_not_by_a_key(ada: Ada) -> None:
-    """Root manages everybody (decision 12); a key of root's reaches root's own alone (decision 17)."""
+async def test_whoever_manages_somebody_sees_the_session_with_the_permission(ada: Ada) -> None:
+    """Root reaches everybody (decision 12), by a JWT or a token that is not held to less."""
     body = {"email": "root@example.com", "password": "root's own password"}
     root = (await ada.house.post(f"{BASE}/sign-in", json=body)).json()
-    id = said(ada.jwt)["jti"]
-    assert (await ada.ask("GET", f"{SESSION}/{id}", root["jwt-token"]["token"])).json()["id"] == id
-    assert (await ada.ask("GET", f"{SESSION}/{id}", root["api-token"])).status_code == 404
+    id, jwt = said(ada.jwt)["jti"], root["jwt-token"]["token"]
+    for named, status in (([], 403), (["read:sub-user"], 403), (["read:user"], 200), (None, 200)):
+        made = await ada.ask("POST", JWT, jwt, json={"permissions": named})
+        key = await ada.ask("POST", f"{BASE}/api-token", jwt, json={"permissions": named})
+        for token in (made.json()["token"], key.json()["token"]):
+            answer = await ada.ask("GET", f"{SESSION}/{id}", token)
+            assert answer.status_code == status, named
+    assert answer.json()["id"] == id
+
+
+# ---------------------------------------------------------------- permissions
+
+
+@pytest.mark.parametrize("path", [JWT, f"{BASE}/api-token"])
+async def test_nothing_is_held_to_what_its_account_may_not(ada: Ada, path: str) -> None:
+    for named in (["write:admin"], ["read:media", "read:user"]):
+        answer = await ada.ask("POST", path, json={"permissions": named})
+        assert (answer.status_code, answer.json()["status"]) == (403, "PERMISSION_DENIED")
+    answer = await ada.ask("PUT", f"{BASE}/api-token/{ada.api}", json={"permissions": ["write:admin"]})
+    assert answer.status_code == 403
+
+
+OPENS: list[tuple[str, str, Any, str]] = [
+    ("GET", "/frontend/api/v1/user/current", None, "read:profile"),
+    ("PUT", "/frontend/api/v1/user/current", {"first-name": "Ada"}, "read:profile"),
+    ("GET", "/frontend/api/v1/user", None, "read:sub-user"),
+    ("GET", "/frontend/api/v1/user/{sub}", None, "read:sub-user"),
+    ("PUT", "/frontend/api/v1/user/{sub}", {"first-name": "Sub"}, "write:sub-user"),
+    ("GET", f"{SESSION}?user-id={{sub}}", None, "read:sub-user"),
+]
+NEEDS_NONE = [("GET", SESSION, None), ("DELETE", f"{BASE}/sign-out", None)]
+
+
+async def credentials(ada: Ada, named: list[str] | None) -> list[str]:
+    """Return an API token and a JWT that are held to these permissions."""
+    made = await ada.ask("POST", f"{BASE}/api-token", json={"permissions": named})
+    return [made.json()["token"], await ada.made(permissions=named)]
+
+
+async def test_each_permission_opens_what_it_names_and_nothing_else(ada: Ada) -> None:
+    house = ada.house
+    account = await house.core.accounts.named("ada@example.com")
+    sub = await house.add(username="sub", parent=account.id, organization=account.organization, verified=True)
+    number = sub.aliases["probe"]
+    for method, path, body, permission in OPENS:
+        sent = {} if body is None else {"json": body}
+        for named in ([permission], ["read:media"], [], None):
+            for token in await credentials(ada, named):
+                answer = await ada.ask(method, path.replace("{sub}", number), token, **sent)
+                opens = named is None or permission in named
+                assert answer.status_code == (200 if opens else 403), (method, path, named, answer.text)
+                if not opens:
+                    assert answer.json()["error"].startswith("permission denied")
+    for method, path, _ in NEEDS_NONE:
+        for token in await credentials(ada, []):
+            assert (await ada.ask(method, path, token)).status_code == 200
+
+
+async def test_what_an_account_loses_its_credentials_lose_at_once(ada: Ada) -> None:
+    house = ada.house
+    root = {"email": "root@example.com", "password": "root's own password"}
+    jwt = (await house.post(f"{BASE}/sign-in", json=root)).json()["jwt-token"]["token"]
+    held = await credentials(ada, ["read:profile", "read:sub-user"])
+    account = await house.core.accounts.named("ada@example.com")
+    number = (await house.core.accounts.person(account)).aliases["probe"]
+    changed = await ada.ask("PUT", f"/frontend/api/v1/user/{number}", jwt, json={"permissions": ["read:profile"]})
+    assert changed.status_code == 200, changed.text
+    for token in held:
+        assert (await ada.ask("GET", "/frontend/api/v1/user", token)).status_code == 403
+        assert (await ada.ask("GET", "/frontend/api/v1/user/current", token)).status_code == 200
+    shown = await ada.ask("GET", f"{BASE}/api-token/{held[0]}", held[0])
+    assert set(shown.json()["permissions"]) == {"read:profile"}

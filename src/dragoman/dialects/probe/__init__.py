@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.probe import api_tokens, minting
+from dragoman.dialects.probe import api_tokens, minting, routes, users
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
 from dragoman.dialects.probe.rates import of_tokens
-from dragoman.dialects.probe.routes import OPERATIONS
 from dragoman.http import BodyRules, Cors, Dialect
 
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-2FA-Code", "X-Recaptcha-Token")
@@ -27,7 +26,7 @@ def dialect(config: Config | None = None) -> Dialect:
         title="Probe",
         prefixes=(BASE, MEDIA),
         door=DOOR,
-        operations=(*OPERATIONS, *api_tokens.OPERATIONS, *minting.OPERATIONS),
+        operations=(*routes.OPERATIONS, *users.OPERATIONS, *api_tokens.OPERATIONS, *minting.OPERATIONS),
         refuse=refuse,
         fault=fault,
         authenticate=authenticate,

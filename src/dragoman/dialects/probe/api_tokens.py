@@ -13,9 +13,11 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Struct
 
 from dragoman.core import refusals
+from dragoman.dialects.probe import permissions
 from dragoman.dialects.probe.door import API_TOKEN, BASE
+from dragoman.dialects.probe.permissions import Name
 from dragoman.dialects.probe.routes import UUID
-from dragoman.dialects.probe.scopes import Grants, Permission, granted, held_to
+from dragoman.dialects.probe.scopes import Grants, granted, held_to
 from dragoman.dialects.probe.wire import Time, Uuid, time_text
 from dragoman.http import Call, Invalid, Problem, operation
 from dragoman.model import Id, Key, KeyChange, Millis, NewKey, uuid_text
@@ -25,7 +27,7 @@ LONGEST = 2**31 - 1
 HIDDEN = "*"
 
 Ttl = Annotated[int, Meta(ge=0, le=LONGEST)]
-Permissions = Annotated[list[Permission], Meta(max_length=50)]
+Permissions = Annotated[list[Name], Meta(max_length=50)]
 
 
 class Listing(Struct, rename="kebab"):
@@ -100,7 +102,7 @@ async def create_api_token(call: Call, body: NewToken) -> Token:
     new = NewKey(name, life=body.ttl or None, permissions=held)
     minted = await call.core.access_keys.add(call.signed_in, API_TOKEN, new, call.client)
     key = await call.core.access_keys.by_id(call.signed_in.account, API_TOKEN, minted.session.id)
-    return _token(key, minted.token, await granted(call, key.permissions), call.core.clock.now())
+    return _token(key, minted.token, granted(await permissions.whole(call), key.permissions), call.core.clock.now())
 
 
 @operation(
@@ -160,9 +162,8 @@ async def _dressed(call: Call, keys: Collection[Key]) -> list[Token]:
     tokens: Mapping[Id, str] = {}
     if caller.session.narrow or await call.core.proving.is_fresh(caller, call.client):
         tokens = await call.core.access_keys.tokens(caller.account, API_TOKEN, {key.id for key in keys})
-    return [
-        _token(key, tokens.get(key.id) or hidden(key.hint), await granted(call, key.permissions), now) for key in keys
-    ]
+    whole = await permissions.whole(call)
+    return [_token(key, tokens.get(key.id) or hidden(key.hint), granted(whole, key.permissions), now) for key in keys]
 
 
 def hidden(hint: str) -> str:

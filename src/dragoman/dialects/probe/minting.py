@@ -9,9 +9,10 @@ from msgspec import Meta, Struct
 from dragoman.core import preferences
 from dragoman.dialects.probe import wire
 from dragoman.dialects.probe.door import BASE, LONG_LIFE, SHORT_LIFE
-from dragoman.dialects.probe.scopes import Permission, held_to
+from dragoman.dialects.probe.permissions import Name
+from dragoman.dialects.probe.scopes import held_to
 from dragoman.http import Call, operation
-from dragoman.model import NewChild
+from dragoman.model import ChildWish
 
 CLAIMS = 2048
 """Bytes of JSON that claims may be: the token goes into headers."""
@@ -24,7 +25,7 @@ class NewJwt(Struct, rename="kebab"):
     claims: dict[str, Any] | None = None
     """Goes below the token's claim `claims`, and means nothing here."""
     long_term_token: bool = True
-    permissions: Annotated[list[Permission], Meta(max_length=50)] | None = None
+    permissions: Annotated[list[Name], Meta(max_length=50)] | None = None
     """What it is held to; None: whatever the account may."""
 
 
@@ -37,7 +38,7 @@ async def generate_jwt(call: Call, body: NewJwt) -> wire.JwtToken:
 
     Wants a proof not older than ten minutes, and a session of one's own: neither an API token nor a JWT made this way.
     """
-    new = NewChild(
+    new = ChildWish(
         life=LONG_LIFE if body.long_term_token else SHORT_LIFE,
         permissions=await held_to(call, body.permissions),
         claims=preferences.within(body.claims or {}, CLAIMS, DEPTH),

@@ -1,35 +1,32 @@
-"""What an API token, or a JWT made for others, is held to: some of the permissions of its account (threat 27)."""
+"""What an API token, or a JWT for another program, is held to: some of its account's permissions (threat 27).
+
+They are judged at each use, together with those of the account (`permissions.held`): what an account loses, its
+credentials lose at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
-from msgspec import Struct
-
+from dragoman.dialects.probe import permissions
+from dragoman.dialects.probe.wire_users import Permission
 from dragoman.http import Call
 
-Permission = Literal[
-    "read:admin", "read:billing", "read:invite", "read:media", "read:profile", "read:statistics", "read:sub-user",
-    "read:user", "write:admin", "write:billing", "write:invite", "write:media", "write:sub-user", "write:user",
-]  # fmt: skip
+Grants = dict[str, Permission]
 
 
-class Granted(Struct, frozen=True):
-    """One permission, as the documents show it."""
+async def held_to(call: Call, names: Iterable[str] | None) -> str | None:
+    """Return what a new credential is held to, as the core keeps it; None stands for whatever its account may.
 
-    name: str
-    scopes: tuple[str, ...] = ()
-
-
-Grants = dict[str, Granted]
-
-
-async def held_to(call: Call, names: Iterable[Permission] | None) -> str | None:
-    """Return what a new credential is held to, as the core keeps it. Raises NotAllowed for what the caller may not."""
-    return None if names is None else " ".join(sorted(set(names)))
+    Raises NotAllowed, which names the permission, for one that the caller lacks.
+    """
+    if names is None:
+        return None
+    wanted = frozenset(names)
+    await permissions.may_give(call, wanted)
+    return " ".join(sorted(wanted))
 
 
-async def granted(call: Call, held: str | None) -> Grants:
-    """Return the permissions of one of the caller's credentials, by name."""
-    return {name: Granted(name) for name in sorted((held or "").split())}
+def granted(whole: frozenset[str], held: str | None) -> Grants:
+    """Return the permissions that a credential has now, of those of its account."""
+    return {name: Permission(name) for name in sorted(whole) if held is None or name in held.split()}
