@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from typing import Annotated
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.http import BodyRules
-from dragoman.http.body import decode, decode_json
+from dragoman.http.body import convert_query, decode, decode_json
 from dragoman.http.faults import Fault, Invalid, NotJson
 from dragoman.http.forms import nested, parse_pairs
 from kit import echo
@@ -177,6 +179,34 @@ class TestForms:
     )
     def test_shapes(self, raw, built):
         assert nested(parse_pairs(raw)) == built
+
+
+class Asked(msgspec.Struct):
+    """A query with a list of each kind."""
+
+    id: Annotated[tuple[int, ...], msgspec.Meta(max_length=3)] = ()
+    word: list[str] | None = None
+    one: str = ""
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        ("raw", "wanted"),
+        [
+            (b"", Asked()),
+            (b"id=1", Asked(id=(1,))),
+            (b"id=1&one=a&id=2&word=x&one=b&word=y", Asked(id=(1, 2), word=["x", "y"], one="b")),
+            (b"id[]=1&id=2&id[]=3", Asked(id=(1, 2, 3))),
+        ],
+    )
+    def test_a_repeated_name_fills_a_list_where_one_is_wanted(self, raw, wanted):
+        assert convert_query(parse_pairs(raw), Asked) == wanted
+
+    @pytest.mark.parametrize("raw", [b"id=1&id=x", b"id=", b"id=1&id=2&id=3&id=4", b"id[a]=1"])
+    def test_each_of_them_has_to_fit(self, raw):
+        with pytest.raises(Invalid) as caught:
+            convert_query(parse_pairs(raw), Asked)
+        assert {problem.field.partition("[")[0] for problem in caught.value.problems} == {"id"}
 
 
 class TestRules:

@@ -1,11 +1,14 @@
-"""A sub user of Probe is one account in every dialect: locked, watched, suspended and ended from where its parent is."""
+"""A sub user of Probe is one account in every dialect: locked, watched, suspended, ended from where its parent is."""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
+import httpx2
 import pytest
 
+from dragoman.model import uuid_text
 from journeys.drivers import DRIVERS, FLASHBACK, PROBE, ROCKETCHAT, Driver, Held
 from journeys.test_sign_in_everywhere import HOME, stranger
 from kit.house import PASSWORD, House
@@ -57,8 +60,6 @@ async def test_its_parent_sees_and_ends_its_sessions_of_other_dialects(house: Ho
 
 async def sessions_of(house: House, account: bytes, door: str) -> list[str]:
     """Return the ids of somebody's live clients at one door."""
-    from dragoman.model import uuid_text
-
     return [uuid_text(each.id) for each in await house.core.sessions.list_clients(account) if each.door == door]
 
 
@@ -99,12 +100,18 @@ async def test_what_a_parent_does_holds_everywhere(house: House, ending: str) ->
 async def test_who_leaves_elsewhere_leaves_no_children_to_nobody(house: House) -> None:
     """The same rule wherever the owner asks: Flashback's deactivation, Rocket.Chat's deletion."""
     ada = await arrive(house, "ada")
-    await house.add(email=BOB, username="bob", verified=True, parent=ada.id)
-    flash = await FLASHBACK.held(house.request, ada.email)
+    bob = await house.add(email=BOB, username="bob", verified=True, parent=ada.id)
+    flash, chat = await FLASHBACK.held(house.request, ada.email), await ROCKETCHAT.held(house.request, ada.email)
+    digest = {"password": hashlib.sha256(PASSWORD.encode()).hexdigest()}
+
+    async def deletes() -> httpx2.Response:
+        return await house.post("/api/v1/users.deleteOwnAccount", headers=chat.headers, json=digest)
+
     answer = await house.post("/user/deactivate", headers=flash.headers)
-    assert answer.status_code >= 400
-    chat = await ROCKETCHAT.held(house.request, ada.email)
-    body = {"password": PASSWORD}
-    answer = await house.post("/api/v1/users.deleteOwnAccount", headers=chat.headers, json=body)
-    assert answer.status_code >= 400
+    assert answer.json()["error_code"] == "LAST_OWNER", answer.text
+    answer = await deletes()
+    assert answer.json()["errorType"] == "error-action-not-allowed", answer.text
     assert await ada.live()
+    await house.core.life.delete(bob.account)
+    assert (await deletes()).status_code == 200
+    assert not await ada.live()

@@ -11,7 +11,7 @@ import pytest
 
 from dragoman.core.organizations import DEEPEST
 from dragoman.model import Password
-from kit.house import PASSWORD, House, open_house
+from kit.house import PASSWORD, House, client, open_house
 from kit.relatives import BASE, Relatives, Someone, arrive, enter, relatives
 
 NEW_PASSWORD = "another horse battery"
@@ -105,8 +105,9 @@ async def test_an_address_that_is_taken_is_told_ten_times(kin: Relatives) -> Non
 
 
 @pytest.mark.parametrize(
-    "email", ["", "a@b", "no address", "a@b@example.com", "x" * 250 + "@example.com", 'a"@example.com', "ada@[127.0.0.1]"]
-)  # fmt: skip
+    "email",
+    ["", "a@b", "no address", "a@b@example.com", "x" * 250 + "@example.com", 'a"@example.com', "ada@[127.0.0.1]"],
+)
 async def test_addresses_that_are_none(kin: Relatives, email: str) -> None:
     assert (await kin.ada.call("POST", "/user/current", json={"email": email})).status_code == 400
     assert await kin.house.letters("invite") == []
@@ -317,17 +318,11 @@ async def test_a_parent_that_is_none_any_more_when_the_hash_is_done(kin: Relativ
         await kin.house.core.life.suspend(kin.ada.person.account)
 
     done = await asyncio.gather(
-        kin.house.core.family.set_password(caller, target, new, kin_client(), old=old), suspended_meanwhile(),
+        kin.house.core.family.set_password(caller, target, new, client(), old=old), suspended_meanwhile(),
         return_exceptions=True,
     )  # fmt: skip
     assert type(done[0]).__name__ == "NotSignedIn"
     assert await kin.bob.live()
-
-
-def kin_client() -> Any:
-    from kit.house import client
-
-    return client()
 
 
 # ---------------------------------------------------------------- auth/session

@@ -142,7 +142,7 @@ async def test_names_change(kin: Relatives) -> None:
     seen = await kin.ada.works("PUT", f"/user/{kin.ada.number}", json={"first-name": "", "last-name": None})
     assert (seen["first-name"], seen["last-name"]) == ("", "Changed")
     assert await kin.ada.works("PUT", CURRENT, json={}) == seen
-    (event,) = [e for e in await kin.house.core.newest_events(1, kin.ada.id)]
+    (event,) = await kin.house.core.newest_events(1, kin.ada.id)
     assert (event.kind, event.detail["what"], event.detail["by"]) == ("account_changed", "names", "owner")
 
 
