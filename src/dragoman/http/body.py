@@ -186,6 +186,8 @@ def convert_query(pairs: list[tuple[str, str]], kind: Any) -> Any:
     `a[b]=c` is an object; where the class wants a list, the name is repeated, `a=1&a=2`. Of other names that come twice
     the last counts (decision 38).
     """
+    if not pairs:  # as most requests have it
+        return _converted({}, kind, "query")
     try:
         return _converted(_clean(nested(pairs, _lists(kind)), "query"), kind, "query")
     except BadForm as broken:
