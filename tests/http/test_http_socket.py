@@ -118,10 +118,12 @@ class Raw:
 
     async def closed(self, seconds: float = 10) -> bytes:
         """Read to the end; return what came."""
+        said = b""
         async with asyncio.timeout(seconds):
-            with contextlib.suppress(ConnectionError):
-                return await self.reader.read(-1)
-        return b""
+            with contextlib.suppress(ConnectionError):  # it hangs up on what was still on its way
+                while piece := await self.reader.read(1024):
+                    said += piece
+        return said
 
     async def code(self) -> int:
         """Return the code of the close frame with which everything ends."""
@@ -273,6 +275,7 @@ async def test_fragments_count_together(base: str) -> None:
         connection.frame(b"", first=0x01)
         for _ in range(1000):
             connection.frame(b"", first=0x00)
+            await asyncio.sleep(0)  # a close frame is read before the connection is reset
         assert await connection.code() == 1009
 
 
