@@ -116,6 +116,7 @@ _OF_CORE = frozenset(
         "documents",
         "doors",
         "factors",
+        "family",
         "feed",
         "jwks",
         "life",

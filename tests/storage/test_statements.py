@@ -37,7 +37,7 @@ LEASE = b"l" * 16
 NOW = 1_800_000_000_000
 
 VALUES: dict[str, Any] = {
-    "about": "ada@example.com",
+    "about": "ada@example.com", "active": 1, "barred": 1, "pending": 0, "top": ACCOUNT,
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
     "body": "{}", "bypass": 1, "code": "123456", "confirmed": 0,

@@ -22,6 +22,7 @@ from dragoman.core.doors import Door
 from dragoman.core.enrolment import Enrolment
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
+from dragoman.core.family import Family
 from dragoman.core.feed import Feed
 from dragoman.core.hashing import HashPool
 from dragoman.core.health import Health, look
@@ -105,6 +106,10 @@ class Core:
         self.addresses = Addresses(self._tools)
         self.proving = Proving(self._tools, self.signin)
         self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.family = Family(
+            self._tools, accounts=self.accounts, life=self.life, recovery=self.recovery, proving=self.proving,
+            signin=self.signin, sessions=self.sessions,
+        )  # fmt: skip
         self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.passkeys = Passkeys(self._tools, self.proving)

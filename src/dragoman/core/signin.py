@@ -43,6 +43,7 @@ from dragoman.core.tokens import ApiToken, Opaque
 from dragoman.core.tools import Tools
 from dragoman.core.trying import BY_DIRECTORY, Done, Paused, Try
 from dragoman.model import (
+    Account,
     Caller,
     Client,
     Grant,
@@ -192,13 +193,17 @@ class SignIn:
 
         return trying.outcome(t, *await t.db.transaction(fn))
 
-    async def confirm(self, caller: Caller, password: Password, client: Client) -> None:
+    async def confirm(
+        self, caller: Caller, password: Password, client: Client, *, of: Account | None = None
+    ) -> None:  # fmt: skip
         """Prove the password once more within a session, whose proof is fresh from then on (decision 25).
 
         The same lanes, budgets and pool as for signing in; five misses in a row end the session (threat 21). Raises
         WrongPassword, AccountLocked, NetworkBlocked, Busy, Unavailable.
+
+        :param of: another account, whose password it is: that proves nothing about the caller, and no proof is fresher.
         """
-        t, account, session = self._t, caller.account, caller.session.id
+        t, account, session = self._t, of or caller.account, caller.session.id
         door = t.doors[caller.session.door]
         look = await self._first.again(account, client)
         await self._first.refuse_when_locked(door, look, client)
@@ -218,8 +223,9 @@ class SignIn:
                     return False
             elif held is None or look.credential is None or held.version != look.credential.version:
                 return False
-            await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
-            await sessions.proved(tx, session, now, second_factor.client_print(client))
+            if of is None:
+                await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
+                await sessions.proved(tx, session, now, second_factor.client_print(client))
             return True
 
         if not await t.db.transaction(fn):

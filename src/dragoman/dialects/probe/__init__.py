@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dragoman.dialects.probe import routes, users
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
-from dragoman.dialects.probe.routes import OPERATIONS
 from dragoman.http import BodyRules, Cors, Dialect
 
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-2FA-Code", "X-Recaptcha-Token")
@@ -24,7 +24,7 @@ def dialect(config: Config | None = None) -> Dialect:
         title="Probe",
         prefixes=(BASE, MEDIA),
         door=DOOR,
-        operations=OPERATIONS,
+        operations=(*routes.OPERATIONS, *users.OPERATIONS),
         refuse=refuse,
         fault=fault,
         authenticate=authenticate,

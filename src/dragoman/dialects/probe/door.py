@@ -14,6 +14,7 @@ from dragoman.model import Person, Session
 BASE = "/frontend/api/v1"
 MEDIA = "/v1/probe"
 PASSWORD_PATH = f"{BASE}/auth/current/password"
+OTHER_PASSWORD_PATH = f"{BASE}/auth/{{user_id}}/password"
 
 SHORT_LIFE = 3 * HOUR
 """Seconds a session lives that was asked for with `long-term-token: false` (contract section 2.2)."""

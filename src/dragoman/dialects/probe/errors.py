@@ -10,7 +10,7 @@ from msgspec import Struct
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.probe import carriers
-from dragoman.dialects.probe.door import BASE, MEDIA, PASSWORD_PATH
+from dragoman.dialects.probe.door import BASE, MEDIA, OTHER_PASSWORD_PATH, PASSWORD_PATH
 from dragoman.http import Answer, Call, Fault, Invalid, Problem, faults
 
 Context = dict[str, list[str]]
@@ -101,7 +101,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),
     refusals.BadPicture: Words(400, _INVALID, "invalid argument: the picture cannot be used"),
-    refusals.LastOwner: Words(403, _DENIED, "permission denied: nobody else owns the organization"),
+    refusals.LastOwner: Words(403, _DENIED, "permission denied: members or sub users would be left behind"),
     refusals.NotToOneself: Words(403, _DENIED, "permission denied: not to yourself"),
     refusals.WrongStatus: Words(400, _INVALID, "invalid argument: the account's status does not allow it"),
     refusals.DocumentRefused: Words(400, _INVALID, "invalid argument: the document is too large or too deep"),
@@ -131,9 +131,11 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
         context = _factors(refusal.offers)
     elif isinstance(refusal, refusals.NotAllowed) and carriers.from_foreign_page(call):
         context = {"header:Origin": ["#: is not an allowed origin"]}
+    elif isinstance(refusal, refusals.NotAllowed) and refusal.permission:
+        context = {"permission": [refusal.permission]}
     words = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.WrongPassword) and call.operation is not None:
-        words = _WRONG_OLD if call.operation.path == PASSWORD_PATH else words
+        words = _WRONG_OLD if call.operation.path in (PASSWORD_PATH, OTHER_PASSWORD_PATH) else words
     wait = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
     return _answer(call, words, context, wait)
 

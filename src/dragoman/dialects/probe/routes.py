@@ -8,7 +8,7 @@ import uuid
 from msgspec import UNSET
 
 from dragoman.core import refusals
-from dragoman.dialects.probe import carriers, errors, wire
+from dragoman.dialects.probe import carriers, errors, permissions, users, wire
 from dragoman.dialects.probe.door import BASE, DOOR, PASSWORD_PATH, SHORT_LIFE
 from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
 from dragoman.model import Id, Password, Pending, Person, Typed, Wish
@@ -54,10 +54,20 @@ async def _pending(call: Call, person: Person) -> wire.SignInAnswer:
     return wire.pending(person)
 
 
-@operation("GET", f"{BASE}/auth/session", answers={200: wire.SessionList}, access="any", tag="Auth")
-async def list_sessions(call: Call) -> wire.SessionList:
-    """List the caller's active sessions, newest first, whatever API they signed in by."""
-    return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+@operation(
+    "GET", f"{BASE}/auth/session", query=wire.SessionQuery, answers={200: wire.SessionList}, access="any", tag="Auth"
+)
+async def list_sessions(call: Call, query: wire.SessionQuery) -> wire.SessionList:
+    """List the caller's active sessions, newest first, whatever API they signed in by.
+
+    With `user-id`, which can be repeated, those of sub users, each with its user's id.
+    """
+    if not query.user_id:
+        return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+    numbers: dict[Id, int] = {}
+    targets = [await users.listed_for(call, number, numbers) for number in dict.fromkeys(query.user_id)]
+    found = await call.core.family.sessions_of(targets)
+    return wire.listed_with_users((numbers[account.id], session) for account, session in found)
 
 
 @operation("DELETE", f"{BASE}/auth/session", answers={204: None}, tag="Auth")
@@ -69,11 +79,14 @@ async def end_sessions(call: Call) -> None:
 
 @operation("DELETE", f"{BASE}/auth/session/{{session_id}}", answers={204: None}, tag="Auth")
 async def end_session(call: Call) -> None:
-    """End one active session of the caller, or of somebody the caller manages.
+    """End one active session of the caller or of a sub user, whatever API it signed in by.
 
     An unknown id and one out of reach are answered alike.
     """
     caller, id = call.signed_in, _session_id(call)
+    found = await call.core.family.session(caller, id)
+    if found.account.id != caller.account.id:
+        await permissions.need_for(call, found.account, "write")
     await call.core.sessions.end_one(caller, id, call.client)
     if id == caller.session.id:
         carriers.clear_cookie(call)
