@@ -540,6 +540,9 @@ class Probe(Dialect, frozen=True, forbid_unknown_fields=True):
     cookie_site: Annotated[
         Literal["lax", "none"], Meta(description="SameSite of the `jwt` cookie; `none` for other sites' pages.")
     ] = "lax"
+    token_calls: Annotated[
+        int, Meta(ge=0, description="Calls that one API token may make in a minute; 0 for no bound.")
+    ] = 100
 
 
 class Dialects(Struct, frozen=True, forbid_unknown_fields=True):

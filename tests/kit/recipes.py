@@ -466,6 +466,26 @@ def _probe(method: str, path: str, *, full_only: bool = False, query: str = "") 
     return Recipe("probe", method, path, query, "session", send, full_only=full_only)
 
 
+def _probe_token(method: str, query: str = "", **how: Any) -> Recipe:
+    """Call with the guest's own API token in the path; a key names itself."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        held = guest.held
+        sent = {} if "body" not in how else {"json": how["body"]}
+        where = f"{_PROBE}/api-token/{held.get('probe_api', '0' * 64)}{query}"
+        return await guest.call(method, where, headers=bearer(held.get("probe", "x")), **sent)
+
+    path, full_only = f"{_PROBE}/api-token/{{token}}", method != "GET"
+    return Recipe("probe", method, path, query, "session", send, full_only=full_only)
+
+
+def _probe_post(path: str, form: str = "", **body: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, headers=bearer(guest.held.get("probe", "x")), json=body)
+
+    return Recipe("probe", "POST", path, form, "session", send, makes=1, full_only=True)
+
+
 _USER = "/frontend/api/v1/user"
 
 
@@ -526,7 +546,17 @@ PROBE = (
     _probe_sign_in("logout-other", more={"logout-other": True}),
     _probe("GET", f"{_PROBE}/session"),
     _probe("DELETE", f"{_PROBE}/session", full_only=True),
+    _probe("GET", f"{_PROBE}/session/{{session_id}}"),
     _probe("DELETE", f"{_PROBE}/session/{{session_id}}", full_only=True),
+    _probe("GET", f"{_PROBE}/api-token", full_only=True),
+    _probe("GET", f"{_PROBE}/api-token", full_only=True, query="?include-expired=true"),
+    _probe_post(f"{_PROBE}/api-token", "plain"),
+    _probe_post(f"{_PROBE}/api-token", "held", permissions=["read:media"], ttl=3600),
+    _probe_token("GET"),
+    _probe_token("PUT", body={"ttl": 3600}),
+    _probe_token("DELETE"),
+    _probe_post(f"{_PROBE}/jwt", "plain"),
+    _probe_post(f"{_PROBE}/jwt", "held", permissions=["read:media"], claims={"player": "lobby"}),
     _probe("DELETE", f"{_PROBE}/sign-out"),
     _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
     _probe_password("data"),

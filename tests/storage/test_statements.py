@@ -53,7 +53,7 @@ VALUES: dict[str, Any] = {
     "until": NOW + 1000, "etag": "0a1b", "everybody": 1, "image": b"\xff\xd8",
     "mac": HASH, "media": "image/jpeg", "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
-    "hint": "abcdef", "owner": ACCOUNT, "proved_client": b"c" * 8,
+    "hint": "abcdef", "permissions": "read:media", "owner": ACCOUNT, "proved_client": b"c" * 8,
     "old": b"sealed", "os": "Linux", "organization": ORGANIZATION,
     "parent": None, "public_key": b"p" * 77, "rp": "id.example.com", "transports": "internal",
     "proved_at": NOW, "purpose": "reset",

@@ -91,7 +91,8 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
-        self.access_keys = AccessKeys(self._tools, self.signin)
+        self.proving = Proving(self._tools, self.signin)
+        self.access_keys = AccessKeys(self._tools, self.signin, self.proving)
         self.on_behalf = OnBehalf(self._tools, self.signin)
         self.pictures = Pictures(self._tools)
         self.upstream = Upstream(self._tools, self.signin, providers)
@@ -104,7 +105,6 @@ class Core:
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
-        self.proving = Proving(self._tools, self.signin)
         self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
         self.family = Family(
             self._tools, accounts=self.accounts, life=self.life, recovery=self.recovery, proving=self.proving,

@@ -161,7 +161,7 @@ class Family:
         return await self._t.people.of(await self._accounts.by_id(target.id))
 
     async def _need_proof(self, caller: Caller, client: Client) -> None:
-        if caller.session.kind == "key":
+        if caller.session.narrow:
             raise refusals.NotForKeys
         if not await self._proving.is_fresh(caller, client):
             raise refusals.FreshProofRequired

@@ -81,7 +81,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.FreshProofRequired: Words(403, _DENIED, "permission denied: sign in again first"),
     refusals.NotForKeys: Words(403, _DENIED, "permission denied: not with an API token"),
     refusals.KeyTaken: Words(409, "ALREADY_EXISTS", "already exists: an API token has this name"),
-    refusals.NoSuchKey: Words(404, "NOT_FOUND", "not found: no API token has this name"),
+    refusals.NoSuchKey: Words(404, "NOT_FOUND", "not found: no such API token"),
     refusals.TooManyKeys: Words(403, _DENIED, "permission denied: there are as many API tokens as there may be"),
     refusals.VerificationRequired: Words(403, _DENIED, "permission denied: account is pending"),
     refusals.NotFound: Words(404, "NOT_FOUND", "not found"),

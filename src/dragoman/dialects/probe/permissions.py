@@ -58,10 +58,16 @@ def of(person: Person, above: Iterable[Person]) -> frozenset[str]:
     return found
 
 
-async def held(call: Call) -> frozenset[str]:
-    """Return the permissions of the caller."""
+async def whole(call: Call) -> frozenset[str]:
+    """Return the permissions of the caller's account."""
     account = call.signed_in.account
     return of(await call.core.accounts.person(account), await call.core.family.above(account))
+
+
+async def held(call: Call) -> frozenset[str]:
+    """Return the permissions of the caller: its account's, of which an API token or a JWT may be held to some."""
+    session = call.signed_in.session
+    return frozenset(name for name in await whole(call) if session.may(name))
 
 
 async def need(call: Call, name: Name) -> None:

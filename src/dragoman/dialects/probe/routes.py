@@ -14,7 +14,7 @@ from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
 from dragoman.model import Id, Password, Pending, Person, Typed, Wish
 
 CODE_HEADER = "x-2fa-code"
-_UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _NOT_SENT = Password.from_digest("")
 """Stands for a password that did not come: the door takes no digests, so the gate does its work and refuses it."""
 
@@ -75,6 +75,21 @@ async def end_sessions(call: Call) -> None:
     """End all of the caller's active sessions, this one too. The API token stays valid and cannot call this."""
     await call.core.sessions.end_clients(call.signed_in, call.client)
     carriers.clear_cookie(call)
+
+
+@operation(
+    "GET", f"{BASE}/auth/session/{{session_id}}", answers={200: wire.SessionItem}, access="any", tag="Auth"
+)  # fmt: skip
+async def get_session(call: Call) -> wire.SessionItem:
+    """Show one active session of the caller or of a sub user, whatever API it signed in by.
+
+    An unknown id and one out of reach are answered alike.
+    """
+    caller, id = call.signed_in, _session_id(call)
+    found = await call.core.family.session(caller, id)
+    if found.account.id != caller.account.id:
+        await permissions.need_for(call, found.account, "read")
+    return wire.item(found.session)
 
 
 @operation("DELETE", f"{BASE}/auth/session/{{session_id}}", answers={204: None}, tag="Auth")
@@ -143,11 +158,11 @@ async def verify(call: Call, body: wire.Verify) -> wire.Verified:
 def _session_id(call: Call) -> Id:
     """Return the id in the path. Raises Invalid unless it is a UUID as we print them."""
     text = call.path["session_id"]
-    if _UUID.fullmatch(text) is None:
+    if UUID.fullmatch(text) is None:
         raise Invalid((Problem("session-id", "format", "must be a UUID", "path"),))
     return uuid.UUID(text).bytes
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    sign_in, list_sessions, end_sessions, end_session, sign_out, change_password, verify,
+    sign_in, list_sessions, end_sessions, get_session, end_session, sign_out, change_password, verify,
 )  # fmt: skip

@@ -173,12 +173,12 @@ def verified(person: Person) -> Verified:
 
 def listed(own: Iterable[Session]) -> SessionList:
     """Dress the account's clients in all dialects; keys and child sessions are not clients of their own."""
-    return SessionList([_item(each) for each in own if is_client(each)])
+    return SessionList([item(each) for each in own if is_client(each)])
 
 
 def listed_with_users(found: Iterable[tuple[int, Session]]) -> SessionList:
     """Dress clients of several accounts, each with the number of its own."""
-    return SessionList([structs.replace(_item(each), user_id=number) for number, each in found])
+    return SessionList([structs.replace(item(each), user_id=number) for number, each in found])
 
 
 def is_client(session: Session) -> bool:
@@ -186,7 +186,8 @@ def is_client(session: Session) -> bool:
     return session.kind == "client" and session.parent is None
 
 
-def _item(session: Session) -> SessionItem:
+def item(session: Session) -> SessionItem:
+    """Dress one signed-in client."""
     ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
     return SessionItem(
         id=uuid_text(session.id),
