@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from typing import Annotated
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -181,34 +181,6 @@ class TestForms:
         assert nested(parse_pairs(raw)) == built
 
 
-class Asked(msgspec.Struct):
-    """A query with a list of each kind."""
-
-    id: Annotated[tuple[int, ...], msgspec.Meta(max_length=3)] = ()
-    word: list[str] | None = None
-    one: str = ""
-
-
-class TestQueries:
-    @pytest.mark.parametrize(
-        ("raw", "wanted"),
-        [
-            (b"", Asked()),
-            (b"id=1", Asked(id=(1,))),
-            (b"id=1&one=a&id=2&word=x&one=b&word=y", Asked(id=(1, 2), word=["x", "y"], one="b")),
-            (b"id[]=1&id=2&id[]=3", Asked(id=(1, 2, 3))),
-        ],
-    )
-    def test_a_repeated_name_fills_a_list_where_one_is_wanted(self, raw, wanted):
-        assert convert_query(parse_pairs(raw), Asked) == wanted
-
-    @pytest.mark.parametrize("raw", [b"id=1&id=x", b"id=", b"id=1&id=2&id=3&id=4", b"id[a]=1"])
-    def test_each_of_them_has_to_fit(self, raw):
-        with pytest.raises(Invalid) as caught:
-            convert_query(parse_pairs(raw), Asked)
-        assert {problem.field.partition("[")[0] for problem in caught.value.problems} == {"id"}
-
-
 class TestRules:
     LENIENT = BodyRules(form=True, lenient=True)
 
@@ -369,3 +341,53 @@ def test_any_form(raw):
 @given(st.binary(max_size=200))
 def test_any_query(raw):
     assert all(isinstance(part, str) for pair in parse_pairs(raw, errors="replace") for part in pair)
+
+
+class Wanted(msgspec.Struct, rename="kebab"):
+    """A query of a list: arrays by repeated names, objects by brackets."""
+
+    class Paging(msgspec.Struct, frozen=True):
+        page: int = 1
+
+    user_id: list[int] = []
+    status: tuple[str, ...] | None = None
+    word: str = ""
+    paging: Paging = Paging()
+
+
+class TestListsAndObjects:
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            (b"", Wanted()),
+            (b"user-id=1", Wanted(user_id=[1])),
+            (b"user-id=1&user-id=2&word=a&word=b", Wanted(user_id=[1, 2], word="b")),
+            (b"user-id[]=3&user-id=4&status=on", Wanted(user_id=[3, 4], status=("on",))),
+            (b"paging[page]=2&paging%5Bpage%5D=3", Wanted(paging=Wanted.Paging(3))),
+        ],
+    )
+    def test_each_value_of_a_list_counts(self, query, found):
+        assert convert_query(parse_pairs(query), Wanted) == found
+        assert decode(query or b"word=", FORM, BodyRules(form=True), Wanted) == found
+
+    def test_a_wrong_one_is_named(self):
+        with pytest.raises(Invalid) as caught:
+            convert_query(parse_pairs(b"user-id=1&user-id=x&paging[page]=y"), Wanted)
+        assert [(p.field, p.place) for p in caught.value.problems] == [
+            ("user-id[1]", "query"),
+            ("paging.page", "query"),
+        ]
+
+    def test_a_list_name_twice_nested_is_no_crash(self):
+        with pytest.raises(Invalid):
+            convert_query(parse_pairs(b"user-id=2&user-id[a]=1"), Wanted)
+
+
+def test_a_body_may_be_absent_where_its_class_says_so():
+    class Optional(msgspec.Struct):
+        may_be_absent: ClassVar[bool] = True
+        word: str = "none"
+
+    assert decode(b"", None, BodyRules(), Optional).word == "none"
+    with pytest.raises(NotJson):
+        decode(b"", None, BodyRules(), Wanted)

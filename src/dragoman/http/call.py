@@ -143,7 +143,7 @@ class Call:
 
     @property
     def query_pairs(self) -> list[tuple[str, str]]:
-        """The same with every repeated name, in order."""
+        """The query string as pairs, in order, repeated names each time."""
         raw = self.scope["query_string"]
         return parse_pairs(raw, errors="replace") if raw else []
 

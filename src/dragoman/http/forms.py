@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -45,11 +44,13 @@ def _decoded(raw: bytes, errors: str) -> str:
         raise BadForm("not UTF-8") from broken
 
 
-def nested(pairs: list[tuple[str, str]], lists: Collection[str] = ()) -> dict[str, Any]:
+def nested(pairs: list[tuple[str, str]], lists: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Build objects from pairs: `a[b]=c` is `{"a": {"b": "c"}}`, and at the top `a[]=c` adds to a list.
 
-    Of a repeated name the last counts (decision 38), but for the names in `lists`, whose values are all kept. Raises
-    BadForm when nested deeper than 32 levels.
+    Of a repeated name the last counts (decision 38).
+
+    :param lists: names at the top each of whose values counts, `a=b&a=c`. Raises BadForm when nested deeper than 32
+        levels.
     """
     built: dict[str, Any] = {}
     for name, value in pairs:
