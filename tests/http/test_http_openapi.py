@@ -1,9 +1,11 @@
 """The OpenAPI document: valid, closed where it must be, true to what the gateway answers."""
 
 import json
+import re
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from msgspec import Struct
@@ -11,8 +13,10 @@ from schemathesis import openapi as schemathesis_openapi
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from dragoman.http import BodyRules, operation
+from dragoman.app import mounts
+from dragoman.http import BodyRules, Dialect, operation
 from dragoman.http.openapi import document, document_operation
+from dragoman.settings import load
 from kit import echo
 from kit.server import ask
 
@@ -145,3 +149,11 @@ def test_the_gateway_answers_as_documented(case):
     """Whatever the document allows and more: no 5xx, and every answer fits."""
     # Forms differ from the schema they share with JSON: booleans are 0 and 1 too, and an empty list cannot be said.
     case.call_and_validate(excluded_checks=[negative_data_rejection, positive_data_acceptance])
+
+
+@pytest.mark.parametrize("dialect", [m.dialect for m in mounts(load(None, {}))], ids=lambda dialect: dialect.name)
+def test_every_reference_of_a_document_leads_somewhere(dialect: Dialect) -> None:
+    """Those of query objects as well, which no body has."""
+    text = msgspec.json.encode(document(dialect)).decode()
+    there = document(dialect)["components"]["schemas"]
+    assert set(re.findall(r'"#/components/schemas/([^"]+)"', text)) <= set(there)

@@ -38,7 +38,7 @@ def document(dialect: Dialect, *, prefix: str = "") -> dict[str, Any]:
     paths: dict[str, Schema] = {}
     for each in shown:
         paths.setdefault(prefix + each.path, {})[each.method.lower()] = _operation(each, dialect, book)
-    kept = book.reachable([book.schema(kind) for kind in (*answers, *requests)])
+    kept = book.reachable([*(book.schema(kind) for kind in (*answers, *requests)), *paths.values()])
     return {
         "openapi": "3.1.0",
         "info": {"title": dialect.title, "version": __version__},
