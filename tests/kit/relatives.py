@@ -42,7 +42,7 @@ class Someone:
         """Call an operation; return the status and the word of the answer, the body itself where it worked."""
         answer = await self.call(method, path, **more)
         body = answer.json() if answer.content else None
-        return answer.status_code, body if answer.status_code < 400 else body["error"]
+        return answer.status_code, body["error"] if answer.status_code >= 400 and body else body
 
     async def works(self, method: str, path: str, **more: Any) -> Any:
         """Call an operation that has to work; return its body."""
