@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from typing import ClassVar
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.http import BodyRules
-from dragoman.http.body import decode, decode_json
+from dragoman.http.body import convert_query, decode, decode_json
 from dragoman.http.faults import Fault, Invalid, NotJson
 from dragoman.http.forms import nested, parse_pairs
 from kit import echo
@@ -339,3 +341,53 @@ def test_any_form(raw):
 @given(st.binary(max_size=200))
 def test_any_query(raw):
     assert all(isinstance(part, str) for pair in parse_pairs(raw, errors="replace") for part in pair)
+
+
+class Wanted(msgspec.Struct, rename="kebab"):
+    """A query of a list: arrays by repeated names, objects by brackets."""
+
+    class Paging(msgspec.Struct, frozen=True):
+        page: int = 1
+
+    user_id: list[int] = []
+    status: tuple[str, ...] | None = None
+    word: str = ""
+    paging: Paging = Paging()
+
+
+class TestListsAndObjects:
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            (b"", Wanted()),
+            (b"user-id=1", Wanted(user_id=[1])),
+            (b"user-id=1&user-id=2&word=a&word=b", Wanted(user_id=[1, 2], word="b")),
+            (b"user-id[]=3&user-id=4&status=on", Wanted(user_id=[3, 4], status=("on",))),
+            (b"paging[page]=2&paging%5Bpage%5D=3", Wanted(paging=Wanted.Paging(3))),
+        ],
+    )
+    def test_each_value_of_a_list_counts(self, query, found):
+        assert convert_query(parse_pairs(query), Wanted) == found
+        assert decode(query or b"word=", FORM, BodyRules(form=True), Wanted) == found
+
+    def test_a_wrong_one_is_named(self):
+        with pytest.raises(Invalid) as caught:
+            convert_query(parse_pairs(b"user-id=1&user-id=x&paging[page]=y"), Wanted)
+        assert [(p.field, p.place) for p in caught.value.problems] == [
+            ("user-id[1]", "query"),
+            ("paging.page", "query"),
+        ]
+
+    def test_a_list_name_twice_nested_is_no_crash(self):
+        with pytest.raises(Invalid):
+            convert_query(parse_pairs(b"user-id=2&user-id[a]=1"), Wanted)
+
+
+def test_a_body_may_be_absent_where_its_class_says_so():
+    class Optional(msgspec.Struct):
+        may_be_absent: ClassVar[bool] = True
+        word: str = "none"
+
+    assert decode(b"", None, BodyRules(), Optional).word == "none"
+    with pytest.raises(NotJson):
+        decode(b"", None, BodyRules(), Wanted)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Coroutine, Generator, Mapping, MutableMapping
 from functools import lru_cache
 from types import UnionType, coroutine
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 
@@ -120,10 +120,11 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
     :param raw: the whole body.
     :param content_type: the header as it came, or None.
     :param rules: how this dialect reads bodies.
-    :param kind: a class that msgspec decodes; with a class variable `multipart` it is read from such a form as well.
+    :param kind: a class that msgspec decodes; with a class variable `multipart` it is read from such a form as well,
+        with one `may_be_absent` a request without a body counts as `{}`.
     """
     if not raw:
-        if rules.lenient or rules.empty_is_object:
+        if rules.lenient or rules.empty_is_object or getattr(kind, "may_be_absent", False):
             return _converted({}, kind, "body")
         raise NotJson("the body is empty")
     media = _media_type(content_type)
@@ -140,7 +141,7 @@ def decode(raw: bytes, content_type: str | None, rules: BodyRules, kind: Any) ->
             raise Invalid((Problem("", "format", str(broken), "form"),)) from None
     elif media == "application/x-www-form-urlencoded" and rules.form:
         try:
-            return _converted(_clean(_renamed(nested(parse_pairs(raw)), kind), "form"), kind, "form")
+            return _converted(_clean(_renamed(nested(parse_pairs(raw), _lists_of(kind)), kind), "form"), kind, "form")
         except BadForm as broken:
             if not rules.lenient:
                 raise Invalid((Problem("", "format", str(broken), "form"),)) from None
@@ -180,12 +181,31 @@ def _refuse_bad_utf8(raw: bytes) -> None:
         raise NotJson("the body is not UTF-8") from None
 
 
-def convert_query(pairs: Mapping[str, str], kind: Any) -> Any:
-    """Return a value of class `kind` from a query string's pairs; `a[b]=c` is an object. Raises Invalid."""
+def convert_query(pairs: list[tuple[str, str]], kind: Any) -> Any:
+    """Return a value of class `kind` from a query string's pairs; `a[b]=c` is an object, and where a field is a list
+    each of its values counts, `a=b&a=c`. Raises Invalid.
+    """
     try:
-        return _converted(_clean(nested(list(pairs.items())), "query"), kind, "query")
+        return _converted(_clean(nested(pairs, _lists_of(kind)), "query"), kind, "query")
     except BadForm as broken:
         raise Invalid((Problem("", "format", str(broken), "query"),)) from None
+
+
+@lru_cache(maxsize=256)
+def _lists_of(kind: Any) -> frozenset[str]:
+    """Return the names of a class's fields that are lists, by themselves or beside others (`list[str] | None`)."""
+    if not _is_struct(kind):
+        return frozenset()
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if _is_list(field.type))
+
+
+def _is_list(kind: Any) -> bool:
+    origin = get_origin(kind)
+    if origin is Annotated:
+        return _is_list(get_args(kind)[0])
+    if origin in (Union, UnionType):
+        return any(_is_list(part) for part in get_args(kind))
+    return (origin or kind) in (list, tuple)
 
 
 @lru_cache(maxsize=1024)

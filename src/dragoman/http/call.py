@@ -138,9 +138,14 @@ class Call:
     def query(self) -> Mapping[str, str]:
         """The query string as text; of a repeated name the last counts, bytes that are not UTF-8 are replaced."""
         if self._query is None:
-            raw = self.scope["query_string"]
-            self._query = dict(parse_pairs(raw, errors="replace")) if raw else {}
+            self._query = dict(self.query_pairs)
         return self._query
+
+    @property
+    def query_pairs(self) -> list[tuple[str, str]]:
+        """The query string as pairs, in order, repeated names each time."""
+        raw = self.scope["query_string"]
+        return parse_pairs(raw, errors="replace") if raw else []
 
     @property
     def cookies(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Place = Literal["body", "form", "query", "path", "header"]
+Place = Literal["body", "form", "query", "path", "header", "cookie"]
 Kind = Literal["required", "type", "format", "too_short", "too_long", "not_allowed"]
 
 

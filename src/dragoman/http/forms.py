@@ -44,13 +44,19 @@ def _decoded(raw: bytes, errors: str) -> str:
         raise BadForm("not UTF-8") from broken
 
 
-def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def nested(pairs: list[tuple[str, str]], lists: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Build objects from pairs: `a[b]=c` is `{"a": {"b": "c"}}`, and at the top `a[]=c` adds to a list.
 
-    Of a repeated name the last counts (decision 38). Raises BadForm when nested deeper than 32 levels.
+    Of a repeated name the last counts (decision 38).
+
+    :param lists: names at the top each of whose values counts, `a=b&a=c`. Raises BadForm when nested deeper than 32
+        levels.
     """
     built: dict[str, Any] = {}
     for name, value in pairs:
+        if name in lists:
+            _put(built, [name, ""], value)
+            continue
         top, bracket, _ = name.partition("[")
         if not bracket or not top or not name.endswith("]"):
             built[name] = value

@@ -100,6 +100,11 @@ class _Book:
         schema = self.schema(kind)
         return self.components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
+    def is_object(self, schema: Schema) -> bool:
+        """Tell whether a field is an object, by itself or by what it refers to."""
+        shown = self.components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+        return shown.get("type") == "object"
+
     def reachable(self, schemas: Iterable[Any]) -> set[str]:
         """Return the names of all components that these schemas lead to."""
         found: set[str] = set()
@@ -179,14 +184,14 @@ def _parameters(each: Operation, book: _Book) -> list[Schema]:
         schema = book.resolved(each.query)
         needed = schema.get("required", ())
         for name, field in schema.get("properties", {}).items():
-            shown.append(_parameter(name, "query", field, required=name in needed))
+            shown.append(_parameter(name, "query", field, required=name in needed, deep=book.is_object(field)))
     shown += [_parameter(name, "header", {"type": "string"}) for name in each.headers]
     return shown + [_parameter(name, "cookie", {"type": "string"}) for name in each.cookies]
 
 
-def _parameter(name: str, place: str, schema: Schema, *, required: bool = False) -> Schema:
+def _parameter(name: str, place: str, schema: Schema, *, required: bool = False, deep: bool = False) -> Schema:
     shown: Schema = {"name": name, "in": place, "required": required, "schema": schema}
-    if place == "query" and schema.get("type") == "object":
+    if deep:
         shown |= {"style": "deepObject", "explode": True}
     return shown
 
@@ -198,7 +203,7 @@ def _request_body(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     if each.examples:
         media["examples"] = {name: {"value": value} for name, value in each.examples.items()}
     types = [kind for kind, read in (("application/json", dialect.body.json), (_FORM, dialect.body.form)) if read]
-    optional = dialect.body.lenient or dialect.body.empty_is_object
+    optional = dialect.body.lenient or dialect.body.empty_is_object or getattr(each.body, "may_be_absent", False)
     needs = bool(book.resolved(each.body).get("required"))
     return {"required": needs or not optional, "content": dict.fromkeys(types, media)}
 

@@ -211,7 +211,7 @@ class Gateway:
             raw = await read_body(call.scope, receive, operation.body_limit or limits.body, limits.body_seconds)
             arguments.append(decode(raw, call.header("content-type"), call.dialect.body, operation.body))
         if operation.query is not None:
-            arguments.append(convert_query(call.query, operation.query))
+            arguments.append(convert_query(call.query_pairs, operation.query))
         if operation.fresh and call.caller is not None:
             unproved = await self._prove(call, operation)
             if unproved is not None:
