@@ -287,7 +287,7 @@ def _jws(header: dict[str, Any], claims: dict[str, Any], key: OctKey | ECKey | N
 def _forms(house: House) -> list[tuple[str, Signed | Sealed]]:
     found: list[tuple[str, Signed | Sealed]] = []
     for door in house.core.doors.values():
-        forms = (door.token, door.attempt, door.ticket)
+        forms = (door.token, door.attempt, door.ticket, door.reset_ticket, door.update_ticket)
         found += [(door.name, form) for form in forms if isinstance(form, (Signed, Sealed))]
     return found
 

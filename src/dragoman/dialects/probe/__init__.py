@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dragoman.dialects.probe import providers, registering, restoring
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
@@ -24,7 +25,7 @@ def dialect(config: Config | None = None) -> Dialect:
         title="Probe",
         prefixes=(BASE, MEDIA),
         door=DOOR,
-        operations=OPERATIONS,
+        operations=(*OPERATIONS, *providers.OPERATIONS, *registering.OPERATIONS, *restoring.OPERATIONS),
         refuse=refuse,
         fault=fault,
         authenticate=authenticate,
