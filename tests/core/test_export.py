@@ -57,6 +57,8 @@ async def test_everything_that_is_there_is_told(any_house: House) -> None:
     await house.db.transaction(lambda tx: tx.run(_SETTING, account=ada.account.id))
     await house.db.transaction(lambda tx: tx.run(_ENROLMENT, account=ada.account.id))
     await house.db.transaction(lambda tx: tx.run(_LINK, account=ada.account.id))
+    await house.db.transaction(lambda tx: tx.run(_DOCUMENT, account=ada.account.id))
+    await house.db.transaction(lambda tx: tx.run(_PASSKEY, account=ada.account.id))
     bob = await house.add(email="bob@example.com", username="bob", parent=ada.account.id)
     told = await _exported(house, ada.account)
     assert [name for name, value in told.items() if value == []] == [], "every section has something of hers"
@@ -100,6 +102,13 @@ _ENROLMENT = Statement(
 _LINK = Statement(
     """insert into provider_link(issuer, subject, account, provider, address, created_at, last_at)
        values ('https://id.example.com', '107', :account, 'google', 'ada@example.com', 5, 9)"""
+)
+_DOCUMENT = Statement(
+    "insert into document(owner, name, body, version, updated_at) values (:account, 'flashback.settings', '{}', 1, 5)"
+)
+_PASSKEY = Statement(
+    """insert into passkey(id, account, rp, public_key, sign_count, transports, name, created_at)
+       values (:account, :account, 'id.example.com', :account, 0, '', 'phone', 5)"""
 )
 _SETTING = Statement("insert into setting(name, value, updated_at, changed_by) values ('x', '{\"a\":1}', 5, :account)")
 

@@ -214,6 +214,8 @@ async def test_what_does_not_fit_is_refused_and_leaves_nothing(house: House, nam
     for value in BAD:
         if isinstance(value, bool) and isinstance(storable.floor, bool):
             continue
+        if value == 0 and isinstance(value, int) and name == "accounts.enrol_days":
+            continue  # at once
         if value == 2.5 and isinstance(storable.floor, float) and storable.tighter == "smaller":
             continue
         with pytest.raises(refusals.SettingRefused) as caught:
@@ -309,6 +311,10 @@ async def test_stored_values_without_a_core(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- one policy
 
 
+RATES = frozenset(f"dialects.rocketchat.rate_limit{part}" for part in ("", "_calls", "_seconds", "_register"))
+"""The kit follows these by itself, for they are no part of what the core is asked: test_rocketchat_rates.py."""
+
+
 def test_each_storable_setting_moves_the_policy(tmp_path: Path) -> None:
     """One function makes the policy of the file and of what is stored: a setting that nobody reads would show here."""
     from kit.house import fast_settings
@@ -320,7 +326,8 @@ def test_each_storable_setting_moves_the_policy(tmp_path: Path) -> None:
     for each in made.storables:
         tight, loose = steps(each)
         other = tight if tight != each.floor else loose
-        assert made.policy({**plain, each.name: other}) != policy(settings), each.name
+        if each.name not in RATES:
+            assert made.policy({**plain, each.name: other}) != policy(settings), each.name
         assert made.policy({**plain, each.name: other}) == policy(with_values(settings, {each.name: other}))
 
 

@@ -18,7 +18,9 @@ async def change(house: House, held: Held, new: str) -> None:
     """Change the address of whoever holds a session of Flashback, from where the thief is."""
     door = house.core.doors["flashback"]
     by = await house.core.sessions.authenticate(door, held.token)
-    await house.core.addresses.change_email(by.account, new, by=by, client=client(THIEF))
+    await house.core.addresses.change_email(
+        by.account, new, by=by, client=client(by.session.address, by.session.user_agent)
+    )
 
 
 async def links(house: House, kind: str, to: str) -> list[str]:

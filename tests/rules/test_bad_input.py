@@ -110,8 +110,10 @@ class Kit:
         if "content" not in declared:
             assert answer.body == b""
             return
-        ((media, content),) = declared["content"].items()
-        assert answer.headers["content-type"].partition(";")[0] == media
+        media = answer.headers["content-type"].partition(";")[0]
+        content = declared["content"][media]
+        if not media.endswith("json"):
+            return
         schema = {**content["schema"], "components": shown["components"]}
         jsonschema.Draft202012Validator(schema).validate(json.loads(answer.body))
         assert b"Traceback" not in answer.body
@@ -160,7 +162,7 @@ def needs(each: Operation) -> bool:
 def test_the_matrix_is_as_wide_as_the_declarations() -> None:
     assert set(DIALECTS) == {driver.name for driver in DRIVERS}
     assert len(WITH_BODY) >= 7
-    assert all(valid(each) or each.path.endswith("logout") for _, each in WITH_BODY)
+    assert all(valid(each) or not needs(each) for _, each in WITH_BODY)
 
 
 def broken(each: Operation) -> Iterator[tuple[str, bytes | None, str | None]]:
@@ -205,9 +207,14 @@ def broken(each: Operation) -> Iterator[tuple[str, bytes | None, str | None]]:
         yield "just below the limit", json.dumps({**valid(each), "password": "x" * (SIZE - 500)}).encode(), JSON
 
 
-ANSWERS_YES = frozenset({"/user/logout", "/api/v1/users.logout", "/api/v1/users.2fa.sendEmailCode"})
-"""Say yes whatever they are given: two end sessions of the bearer, the other tells nobody who exists."""
+ANSWERS_YES = frozenset({
+    "/user/logout", "/api/v1/users.logout", "/api/v1/users.2fa.sendEmailCode", "/api/v1/users.resetAvatar",
+})  # fmt: skip
+"""Say yes whatever they are given: they act on the bearer, or tell nobody who exists."""
 
+
+ENDS_ITS_SESSION = "/api/v1/users.logout"
+"""After the first of its calls nobody is signed in any more."""
 
 ASKS_FOR_MAIL = frozenset({
     "/api/v1/users.forgotPassword", "/api/v1/users.sendConfirmationEmail", "/api/auth/user/reset-password",
@@ -222,7 +229,7 @@ async def test_what_cannot_be_read_is_refused_and_leaves_no_trace(kit: Kit, dial
     for name, body, media in broken(each):
         answer = await kit.send(dialect, each, body, media)
         if name in {"over the limit", "1 MB password"}:
-            assert answer.status == 413, name
+            assert answer.status == 413 or each.path in ENDS_ITS_SESSION, name
         nothing = name in {"no body", "empty"} and dialect.body.empty_is_object and not needs(each)
         assert answer.status >= 400 or nothing or each.path in ANSWERS_YES, (name, answer)
         assert kit.house.hash_evaluations() == evaluations, name
@@ -335,11 +342,14 @@ def test_every_answer_schema_is_closed_and_says_something() -> None:
             for method, each in item.items():
                 for status, response in each["responses"].items():
                     where = f"{name} {method} {path} {status}"
-                    if status == "204":
+                    if status in ("204", "304", "307"):
                         assert "content" not in response, where
                         continue
                     assert response["content"], where
-                    for content in response["content"].values():
+                    for media, content in response["content"].items():
+                        if not media.endswith("json"):
+                            assert content["schema"] == {"type": "string", "format": "binary"}, where
+                            continue
                         says_something(content["schema"], shown["components"]["schemas"], where, set())
 
 

@@ -12,13 +12,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dragoman.core import events, identifiers, newcomers, refusals
+from dragoman.core import events, identifiers, judgement, newcomers, refusals
 from dragoman.core.claims import Claims, planting
 from dragoman.core.directory import SYSTEM
 from dragoman.core.doors import Door
 from dragoman.core.notices import Notice, Notices
 from dragoman.core.ports import Whose, new_id
 from dragoman.core.refusals import Refusal
+from dragoman.core.second_factor import client_print
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Caller, Client, Id, Identifier, Millis, Person, Secret, Status
 from dragoman.storage import accounts, providers, sessions
@@ -292,7 +293,7 @@ class ProviderLinks:
         fresh = (await t.policy()).remembered
 
         async def fn(tx: Tx) -> Refusal | None:
-            refused = await self._unfit(tx, caller, now, fresh)
+            refused = await self._unfit(tx, caller, client, now, fresh)
             if refused is not None:
                 return refused
             if await accounts.alias_of(tx, account, SYSTEM) is not None:
@@ -321,7 +322,7 @@ class ProviderLinks:
         fresh = (await t.policy()).remembered
 
         async def fn(tx: Tx) -> Refusal | None:
-            refused = await self._unfit(tx, caller, now, fresh)
+            refused = await self._unfit(tx, caller, client, now, fresh)
             if refused is not None:
                 return refused
             links = await providers.of(tx, account)
@@ -357,14 +358,17 @@ class ProviderLinks:
         if not await t.db.transaction(fn):
             raise refusals.NotEnrolled
 
-    async def _unfit(self, tx: Tx, caller: Caller, now: Millis, fresh: Millis) -> Refusal | None:
+    async def _unfit(
+        self, tx: Tx, caller: Caller, client: Client, now: Millis, fresh: Millis
+    ) -> Refusal | None:  # fmt: skip
         """Judge the session as it is now: a password confirmed in the same call has made it fresh (decision 25)."""
         live = await sessions.caller_by_id(tx, caller.session.id, now)
         if live is None or live.account.status != "active":
             return refusals.NotSignedIn()
         if live.session.kind == "key":
             return refusals.NotForKeys()
-        return refusals.FreshProofRequired() if now - live.session.proved_at > fresh else None
+        proved = judgement.is_fresh(live.session, client_print(client), now, fresh)
+        return None if proved else refusals.FreshProofRequired()
 
     async def _told(
         self, tx: Tx, kind: Literal["provider_linked", "provider_unlinked"], caller: Caller, client: Client,

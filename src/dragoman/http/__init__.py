@@ -12,12 +12,13 @@ from dragoman.http.dialect import (
 )
 from dragoman.http.faults import Fault, Invalid, Problem
 from dragoman.http.multipart import File
-from dragoman.http.operation import Operation, operation
+from dragoman.http.operation import Bytes, Operation, operation
 from dragoman.http.socket import Socket, SocketPlace
 
 __all__ = [
     "Answer",
     "BodyRules",
+    "Bytes",
     "Call",
     "Cors",
     "Dialect",

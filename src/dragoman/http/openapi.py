@@ -13,7 +13,7 @@ from dragoman.http import multipart
 from dragoman.http.call import Answer, Call
 from dragoman.http.dialect import Dialect
 from dragoman.http.faults import NoSuchPath
-from dragoman.http.operation import Operation, operation
+from dragoman.http.operation import Bytes, Operation, operation
 from dragoman.http.rates import rate_of
 
 _REF = "#/components/schemas/{name}"
@@ -141,6 +141,8 @@ class _Book:
 
 def _alternatives(kind: Any) -> tuple[Any, ...]:
     """Return the classes of a union, which need no tags since answers are only written; else the class itself."""
+    if isinstance(kind, Bytes):
+        return ()
     return get_args(kind) if isinstance(kind, UnionType) else (kind,)
 
 
@@ -226,7 +228,10 @@ def _responses(each: Operation, dialect: Dialect, book: _Book) -> Schema:
     shown: Schema = {}
     for status, kind in each.answers.items():
         shown[str(status)] = {"description": _phrase(status)}
-        if kind is not None:
+        if isinstance(kind, Bytes):
+            binary = {"schema": {"type": "string", "format": "binary"}}
+            shown[str(status)]["content"] = dict.fromkeys(kind.media, binary)
+        elif kind is not None:
             shown[str(status)]["content"] = {media: {"schema": book.answer(kind)}}
     shown["default"] = {"description": "Error"}
     rate = rate_of(each, dialect)

@@ -19,6 +19,13 @@ Handler = Callable[..., Awaitable[Any]]
 _NAME = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
+@dataclass(frozen=True)
+class Bytes:
+    """What an answer holds that is no JSON: its possible content types."""
+
+    media: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Operation:
     """One endpoint: method, path, classes, who may call, and the handler. Made by `operation`."""
@@ -84,7 +91,8 @@ def operation(
     :param body: a msgspec Struct class (or any type msgspec decodes); None: a body is ignored, unread. A class variable
         `other_names` of the class names other spellings of its fields, other to first.
     :param query: a Struct class that the query string is converted to; None: `call.query` only.
-    :param answers: status to class, the usual one first; `{204: None}` is an empty answer. Default `{200: None}`.
+    :param answers: status to class, the usual one first; `{204: None}` is an empty answer, `Bytes` what is no JSON.
+        Default `{200: None}`.
     :param access: `open` asks nobody and ignores what a client sends; `optional` leaves `call.caller` None without a
         good token; `client` wants a full client session; `any` takes a key as well (decision 17).
     :param accepts_limited: a limited token passes too; then `call.caller` is None and `call.limited` is True.

@@ -67,6 +67,10 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.CaptchaRefused: _ODD,
     refusals.AlreadyEnrolled: _TAKEN,
     refusals.NotEnrolled: _NONE,
+    refusals.BadPicture: _ODD,
+    refusals.KeyTaken: _TAKEN,
+    refusals.TooManyKeys: _FORBIDDEN,
+    refusals.NoSuchKey: _NONE,
 }
 
 FAULTS: Mapping[type[Fault], str] = {

@@ -23,6 +23,7 @@ def raised() -> list[refusals.Refusal]:
         refusals.WeakPassword: ("too_short",),
         refusals.SettingRefused: ("limits.account_hour", "at most 30"),
         refusals.DocumentRefused: ("too_large",),
+        refusals.BadPicture: ("it cannot be decoded",),
     }
     return [kind(*wanting.get(kind, ())) for kind in sorted(refusals.catalogue(), key=str)]
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from msgspec import UNSET
+
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.pocketm8.wire import Error, FieldError
@@ -113,7 +115,7 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
         headers = (("retry-after", str(refusal.retry_after)),)
     elif isinstance(refusal, refusals.IdentifierTaken):
         message = f"{refusal.kind.upper()}_{message}"
-    return Answer(status, Error(message, _fields(refusal)), headers)
+    return Answer(status, Error(message, _fields(refusal) or UNSET), headers)
 
 
 def fault(fault: Fault, call: Call) -> Answer:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from ulid import ULID
 
 from dragoman import model
@@ -193,11 +193,11 @@ class FieldError(Struct, frozen=True):
     code: str
 
 
-class Error(Struct, frozen=True, omit_defaults=True):
+class Error(Struct, frozen=True):
     """Every error. `errors` comes with VALIDATION_FAILED only."""
 
     message: str
-    errors: tuple[FieldError, ...] = ()
+    errors: tuple[FieldError, ...] | UnsetType = UNSET
 
 
 # ---------------------------------------------------------------- from the core's values

@@ -17,7 +17,7 @@ from dragoman.dialects.rocketchat.accounts import meant
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.dialects.rocketchat.public import site_of
 from dragoman.dialects.rocketchat.wire_accounts import Who
-from dragoman.http import Answer, Call, File, operation
+from dragoman.http import Answer, Bytes, Call, File, operation
 from dragoman.model import Account, Person, Picture
 
 _COLOURS = (
@@ -64,7 +64,10 @@ def initials(name: str) -> Picture:
     return Picture("image/svg+xml", hashlib.sha256(image).hexdigest()[:32], image)
 
 
-@operation("GET", "/avatar/{username}", answers={200: None, 304: None}, access="optional", tag="avatars")
+_IMAGE = Bytes(("image/svg+xml", "image/png", "image/jpeg", "image/webp"))
+
+
+@operation("GET", "/avatar/{username}", answers={200: _IMAGE, 304: None}, access="optional", tag="avatars")
 async def avatar(call: Call) -> Answer:
     """Give the picture of somebody, else the first letters of the name, whether or not anybody has that name."""
     name = call.path["username"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from msgspec import UNSET, Struct, UnsetType
 
 from dragoman.core.credentials.policy import LONGEST, SHORTEST
@@ -24,7 +22,7 @@ class PasswordPolicy(Struct, frozen=True):
     """What a new password has to be: each rule by its name in the clients' catalogues, with its values."""
 
     enabled: bool
-    policy: tuple[tuple[str, dict[str, Any]], ...]
+    policy: tuple[tuple[str | dict[str, int], ...], ...]
     success: bool
 
 
