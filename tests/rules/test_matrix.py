@@ -488,7 +488,7 @@ async def test_after_everything_each_session_has_its_event(house: House) -> None
     for _, door, kind, parent, event_door, detail in found:
         said = msgspec.json.decode(detail, type=dict[str, str])
         assert set(said) == {"proof", "policy"}
-        assert said["proof"].split(",")[0] in ("password", "mail", "administrator", "registration")
+        assert said["proof"].split(",")[0] in ("password", "mail", "administrator", "registration", "upstream")
         assert set(said["proof"].split(",")[1:]) <= {"totp", "recovery"}
         assert said["policy"] == ("key" if kind == "key" else "child" if parent is not None else "client")
         assert event_door in house.core.doors
