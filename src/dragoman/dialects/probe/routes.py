@@ -102,7 +102,7 @@ async def sign_out(call: Call, query: wire.SignOut) -> wire.SignOutAnswer:
 @operation(
     "PUT", PASSWORD_PATH, body=wire.ChangePassword, query=wire.ChangePasswordQuery, answers={204: None},
     access="optional", tag="Auth",
-    examples={"example": {"old-password": "correct horse battery", "new-password": "another horse battery"}},
+    examples={"example": {"old-password": "the old horse battery", "new-password": "another horse battery"}},
 )  # fmt: skip
 async def change_password(call: Call, body: wire.ChangePassword, query: wire.ChangePasswordQuery) -> None:
     """Change the caller's own password. This session stays; with `logout-all` every other one ends, in all APIs.
