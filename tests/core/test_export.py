@@ -69,7 +69,7 @@ async def test_everything_that_is_there_is_told(any_house: House) -> None:
     }  # fmt: skip
     assert told["organization"] == {
         "id": uuid_text(ada.account.organization), "name": "Default", "business": False, "default": True,
-        "createdAt": "2026-11-22T00:00:00.000Z",
+        "createdAt": "2026-11-22T00:00:00.000Z", "factorFrom": None,
     }  # fmt: skip
     assert {(i["kind"], i["value"], i["state"]) for i in told["identifiers"]} == {
         ("email", "ada@example.com", "verified"), ("phone", "+14155550100", "verified"), ("username", "ada", "vouched"),

@@ -60,7 +60,7 @@ async def setup(call: Call, body: wire_mfa.OfType) -> Setup:
     if call.caller is None:
         return await _shown(await call.core.enrolment.begin(DOOR, call.bearer() or "", call.client))
     if body.mfa_type == "PASSKEY":
-        options = await call.core.passkeys.ask_for_new(call.caller)
+        options = wire_mfa.options(await call.core.passkeys.ask_for_new(call.caller))
         return Setup(message="Make the passkey", data=SetupData(options=options))
     if body.mfa_type == "MAGIC_LINK":
         return _codes(await call.core.own_factors.enable_email(call.caller, call.client, recovery=True))
@@ -118,7 +118,7 @@ async def verify_login(call: Call, body: Prove) -> wire.Verified:
 @operation("POST", "/mfa/passkey/auth-options", answers={200: Setup}, accepts_limited=True, tag=TAG)
 async def auth_options(call: Call) -> Setup:
     """Return what the browser is to sign with a passkey for the sign-in that waits."""
-    options = await call.core.passkeys.ask(DOOR, call.bearer() or "")
+    options = wire_mfa.options(await call.core.passkeys.ask(DOOR, call.bearer() or ""))
     return Setup(message="Sign with the passkey", data=SetupData(options=options))
 
 

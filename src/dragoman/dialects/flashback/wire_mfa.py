@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from dragoman.dialects.flashback.wire import MailedToken
@@ -117,6 +118,65 @@ class Methods(Struct, frozen=True, kw_only=True):
     data: tuple[Method, ...]
 
 
+class Relying(Struct, frozen=True):
+    """Whom a passkey is made for."""
+
+    id: str
+    name: str
+
+
+class Owner(Struct, frozen=True, rename="camel"):
+    """Whose passkey it is; binary values are base64url, here and below."""
+
+    id: str
+    name: str
+    display_name: str
+
+
+class Algorithm(Struct, frozen=True):
+    """A kind of key that is taken."""
+
+    type: str
+    alg: int
+
+
+class Descriptor(Struct, frozen=True):
+    """A passkey that is known."""
+
+    id: str
+    type: str
+    transports: tuple[str, ...] | UnsetType = UNSET
+
+
+class Selection(Struct, frozen=True, rename="camel"):
+    """Which authenticators are asked for."""
+
+    resident_key: str
+    require_resident_key: bool | UnsetType = UNSET
+    user_verification: str | UnsetType = UNSET
+
+
+class Options(Struct, frozen=True, rename="camel", kw_only=True):
+    """What `navigator.credentials.create` or `.get` is given, as `PublicKeyCredential.parse...FromJSON` takes it."""
+
+    challenge: str
+    timeout: int
+    rp: Relying | UnsetType = UNSET
+    user: Owner | UnsetType = UNSET
+    pub_key_cred_params: tuple[Algorithm, ...] | UnsetType = UNSET
+    exclude_credentials: tuple[Descriptor, ...] | UnsetType = UNSET
+    authenticator_selection: Selection | UnsetType = UNSET
+    attestation: str | UnsetType = UNSET
+    rp_id: str | UnsetType = UNSET
+    allow_credentials: tuple[Descriptor, ...] | UnsetType = UNSET
+    user_verification: str | UnsetType = UNSET
+
+
+def options(given: dict[str, Any]) -> Options:
+    """Return the core's options as the wire shows them."""
+    return msgspec.convert(given, Options)
+
+
 class SetupData(Struct, frozen=True, rename="camel", kw_only=True):
     """What the owner is shown once: of an app its secret, of a passkey what the browser is to be given."""
 
@@ -125,7 +185,7 @@ class SetupData(Struct, frozen=True, rename="camel", kw_only=True):
     """An SVG picture as a data URL."""
     otpauth_url: str | UnsetType = UNSET
     backup_codes: tuple[str, ...] | UnsetType = UNSET
-    options: dict[str, Any] | UnsetType = UNSET
+    options: Options | UnsetType = UNSET
     expires_at: int | UnsetType = UNSET
 
 

@@ -136,4 +136,6 @@ def _fields(refusal: Refusal) -> tuple[FieldError, ...]:
         return (FieldError("password", "REQUIRED"),)
     if isinstance(refusal, refusals.SamePassword):
         return (FieldError("password", "NOT_ALLOWED"),)
+    if isinstance(refusal, refusals.BadPicture):
+        return (FieldError("avatar", "INVALID_FORMAT"),)
     return ()
