@@ -93,6 +93,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
             query_tokens=of.probe.query_tokens,
+            token_calls=of.probe.token_calls,
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
             expires_at_unit=of.flashback.expires_at_unit, settings_size=of.flashback.settings_size,

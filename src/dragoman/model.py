@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 Id = bytes
 Millis = int
@@ -236,6 +236,17 @@ class Session(Struct, frozen=True, gc=False):
     """1 of a key that stands for the second factor, too (decision 17)."""
     proved_client: bytes | None = None
     """Eight bytes that stand for the client which gave the last proof."""
+    permissions: str | None = None
+    """The words of its dialect that it is held to, parted by spaces; None: it may what its account may."""
+
+    @property
+    def narrow(self) -> bool:
+        """Whether it stands for less than its owner: a key, or a session that is held to permissions (threat 27)."""
+        return self.kind == "key" or self.permissions is not None
+
+    def may(self, word: str) -> bool:
+        """Tell whether it is held to nothing, or to permissions among which this word of its dialect is."""
+        return self.permissions is None or word in self.permissions.split()
 
     @property
     def runs_out(self) -> Millis | None:
@@ -312,6 +323,8 @@ class Grant(Struct, frozen=True):
     """Of a key: it stands for the second factor, too (decision 17)."""
     proved_client: bytes | None = None
     """Who gave the proof, where that was another client than the session's."""
+    permissions: str | None = None
+    """What it is held to; None: it may what its account may."""
 
 
 class Wish(Struct, frozen=True):
@@ -349,6 +362,29 @@ class NewKey(Struct, frozen=True):
     name: str
     bypass: bool = False
     """It stands for the second factor, too."""
+    life: int | None = None
+    """Seconds until it stops working; None: it never does."""
+    permissions: str | None = None
+    """Words of its dialect that it is held to, parted by spaces; None: it may what its account may."""
+
+
+class KeyChange(Struct, frozen=True):
+    """What the owner of a key makes of it. The key is renewed in any case: its life begins anew."""
+
+    life: int | UnsetType | None = UNSET
+    """Seconds from now; None: it never ends; unset: as many as it had."""
+    permissions: str | UnsetType | None = UNSET
+
+
+class ChildWish(Struct, frozen=True):
+    """What somebody signed in says of a session to be opened below the own one."""
+
+    life: int
+    """Seconds; it ends with its parent in any case."""
+    permissions: str | None = None
+    """Words of its dialect that it is held to, parted by spaces; None: it may what its account may."""
+    claims: Mapping[str, Any] = {}
+    """What its token says besides, all below one claim `claims` (decision 22)."""
 
 
 class Key(Struct, frozen=True, gc=False):
@@ -364,6 +400,14 @@ class Key(Struct, frozen=True, gc=False):
     created_at: Millis
     seen_at: Millis
     """When it was last used, to within some minutes."""
+    ends_at: Millis | None = None
+    updated_at: Millis | None = None
+    """When its owner changed it last."""
+    permissions: str | None = None
+
+    def expired(self, now: Millis) -> bool:
+        """Tell whether it has stopped working by itself."""
+        return self.ends_at is not None and self.ends_at <= now
 
 
 class Minted(Struct, frozen=True):

@@ -565,6 +565,9 @@ class Probe(Dialect, frozen=True, forbid_unknown_fields=True):
     captcha_seconds: Annotated[
         float, Meta(gt=0.0, le=30.0, description="Seconds for one question to the verifier.")
     ] = 3.0
+    token_calls: Annotated[
+        int, Meta(ge=0, description="Calls that one API token may make in a minute; 0 for no bound.")
+    ] = 100
 
 
 class Dialects(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from msgspec.structs import replace
 
 from dragoman.core import ports, refusals
-from dragoman.core.organizations import may_manage, may_see
+from dragoman.core.organizations import DEEPEST, ancestors, may_manage, may_parent, may_see
 from dragoman.dialects.flashback import DIALECT
 from dragoman.model import Account, Caller, Id, Password, SignedIn, Typed
 from dragoman.storage import accounts
+from dragoman.storage.engine import Statement, Tx
 from kit.house import PASSWORD, House, client
 
 RANKS = (0, 1, 2, 254, 255)
@@ -64,6 +66,48 @@ async def test_an_ancestor_manages_descendants_of_its_own_organization(house: Ho
     assert await may_manage(house.db, ada, grandchild)
     assert not await may_manage(house.db, grandchild, ada)
     assert not await may_manage(house.db, child, ada)
+
+
+async def test_a_parent_acts_on_those_below_and_a_rank_makes_no_parent(house: House) -> None:
+    ada = (await house.ada()).account
+    child = (await house.add(email="child@example.com", parent=ada.id, rank=254)).account
+    grandchild = (await house.add(email="grandchild@example.com", parent=child.id)).account
+    sibling = (await house.add(email="sibling@example.com", parent=ada.id)).account
+    owner = (await house.add(email="owner@example.com", rank=255)).account
+    root = await house.core.accounts.named("root")
+    promoted = (await house.add(email="promoted@example.com", parent=ada.id, administrator=True)).account
+    elsewhere = await house.core.accounts.organization("Elsewhere")
+    moved = replace(grandchild, organization=elsewhere)
+    allowed = {
+        (caller.id, target.id)
+        for caller in (ada, child, grandchild, sibling, owner)
+        for target in (ada, child, grandchild, sibling, owner, root, promoted)
+        if await may_parent(house.db, caller, target)
+    }
+    assert allowed == {
+        (ada.id, child.id), (ada.id, grandchild.id), (ada.id, sibling.id), (child.id, grandchild.id)
+    }  # fmt: skip
+    assert await may_manage(house.db, child, ada), "as a manager he may, elsewhere"
+    assert all([await may_parent(house.db, root, each) for each in (ada, owner, promoted, moved)])
+    assert not await may_parent(house.db, ada, moved)
+
+
+async def test_ancestors_nearest_first_and_no_further_than_the_deepest(house: House) -> None:
+    """A circle cannot be made; if there were one, walking it would end."""
+    line = [(await house.ada()).account]
+    for number in range(DEEPEST + 2):
+        line.append((await house.add(email=f"deep{number}@example.com", parent=line[-1].id)).account)
+    assert [each.id for each in await ancestors(house.db, line[2])] == [line[1].id, line[0].id]
+    assert len(await ancestors(house.db, line[-1])) == DEEPEST
+    assert not await may_parent(house.db, line[0], line[-1])
+    circle = Statement("update account set parent = :parent where id = :id")
+
+    async def fn(tx: Tx) -> None:
+        await tx.run(circle, id=line[0].id, parent=line[1].id)
+
+    await house.db.transaction(fn)
+    assert len(await ancestors(house.db, await house.core.accounts.by_id(line[1].id))) == DEEPEST
+    assert not await may_parent(house.db, line[2], line[0])
 
 
 async def signed_in(house: House, email: str) -> Caller:

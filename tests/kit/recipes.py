@@ -497,14 +497,97 @@ async def _probe_update(guest: Guest) -> httpx2.Response:
     return await guest.call("PUT", f"{_PROBE}/current/password", json=body)
 
 
+def _probe_token(method: str, query: str = "", **how: Any) -> Recipe:
+    """Call with the guest's own API token in the path; a key names itself."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        held = guest.held
+        sent = {} if "body" not in how else {"json": how["body"]}
+        where = f"{_PROBE}/api-token/{held.get('probe_api', '0' * 64)}{query}"
+        return await guest.call(method, where, headers=bearer(held.get("probe", "x")), **sent)
+
+    path, full_only = f"{_PROBE}/api-token/{{token}}", method != "GET"
+    return Recipe("probe", method, path, query, "session", send, full_only=full_only)
+
+
+def _probe_post(path: str, form: str = "", **body: Any) -> Recipe:
+    async def send(guest: Guest) -> httpx2.Response:
+        return await guest.call("POST", path, headers=bearer(guest.held.get("probe", "x")), json=body)
+
+    return Recipe("probe", "POST", path, form, "session", send, makes=1, full_only=True)
+
+
+_USER = "/frontend/api/v1/user"
+
+
+async def _probe_child(guest: Guest) -> str:
+    """Add a sub user of the guest, where he belongs by now; return its number."""
+    parent = await guest.house.core.accounts.by_id(guest.person.account.id)
+    name = f"sub{guest.house.core.random.bytes(4).hex()}-{guest.username}"
+    child = await guest.house.add(username=name, parent=parent.id, organization=parent.organization, verified=True)
+    return child.aliases["probe"]
+
+
+def _probe_user(method: str, path: str, *, own: bool = False, full_only: bool = False, **body: Any) -> Recipe:
+    """A call about an account: the guest's own, or that of a sub user made for it."""
+
+    async def send(guest: Guest) -> httpx2.Response:
+        sent = path.replace("{user_id}", guest.person.aliases["probe"] if own else "{user_id}")
+        if "{user_id}" in sent:
+            sent = sent.replace("{user_id}", await _probe_child(guest))
+        filled = {name.replace("_", "-"): text.replace("{email}", guest.email) for name, text in body.items()}
+        more = {"json": filled} if filled else {}
+        return await guest.call(method, sent, headers=bearer(guest.held.get("probe", "x")), **more)
+
+    return Recipe("probe", method, path, "own" if own else "", "session", send, full_only=full_only)
+
+
+async def _probe_own_password(guest: Guest) -> httpx2.Response:
+    body = {"old-password": guest.password, "new-password": NEW_PASSWORD}
+    path = f"{_PROBE}/{guest.person.aliases['probe']}/password"
+    return await guest.call("PUT", path, headers=bearer(guest.held.get("probe", "x")), data=body)
+
+
+async def _probe_sub_sessions(guest: Guest) -> httpx2.Response:
+    path = f"{_PROBE}/session?user-id={await _probe_child(guest)}&user-id={guest.person.aliases['probe']}"
+    return await guest.call("GET", path, headers=bearer(guest.held.get("probe", "x")))
+
+
+PROBE_USERS = (
+    _probe_user("GET", f"{_USER}/current"),
+    _probe_user("PUT", f"{_USER}/current", first_name="New"),
+    _probe_user("DELETE", f"{_USER}/current", full_only=True),
+    _probe_user("POST", f"{_USER}/current", full_only=True, email="sub-of-{email}"),
+    _probe_user("GET", _USER),
+    _probe_user("GET", f"{_USER}/{{user_id}}"),
+    _probe_user("GET", f"{_USER}/{{user_id}}", own=True),
+    _probe_user("PUT", f"{_USER}/{{user_id}}", last_name="New"),
+    _probe_user("POST", f"{_USER}/{{user_id}}", full_only=True, email="sub-of-sub-of-{email}"),
+    Recipe(
+        "probe", "PUT", f"{_PROBE}/{{user_id}}/password", "own", "confirm", _probe_own_password, full_only=True
+    ),
+    Recipe("probe", "GET", f"{_PROBE}/session", "of sub users", "session", _probe_sub_sessions),
+)  # fmt: skip
+
 PROBE = (
+    *PROBE_USERS,
     _probe_sign_in("JSON"),
     _probe_sign_in("form", as_="data"),
     _probe_sign_in("short", more={"long-term-token": False}),
     _probe_sign_in("logout-other", more={"logout-other": True}),
     _probe("GET", f"{_PROBE}/session"),
     _probe("DELETE", f"{_PROBE}/session", full_only=True),
+    _probe("GET", f"{_PROBE}/session/{{session_id}}"),
     _probe("DELETE", f"{_PROBE}/session/{{session_id}}", full_only=True),
+    _probe("GET", f"{_PROBE}/api-token", full_only=True),
+    _probe("GET", f"{_PROBE}/api-token", full_only=True, query="?include-expired=true"),
+    _probe_post(f"{_PROBE}/api-token", "plain"),
+    _probe_post(f"{_PROBE}/api-token", "held", permissions=["read:media"], ttl=3600),
+    _probe_token("GET"),
+    _probe_token("PUT", body={"ttl": 3600}),
+    _probe_token("DELETE"),
+    _probe_post(f"{_PROBE}/jwt", "plain"),
+    _probe_post(f"{_PROBE}/jwt", "held", permissions=["read:media"], claims={"player": "lobby"}),
     _probe("DELETE", f"{_PROBE}/sign-out"),
     _probe("DELETE", f"{_PROBE}/sign-out", query="?logout-all=true"),
     _probe_password("data"),

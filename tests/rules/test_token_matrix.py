@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
@@ -80,6 +81,11 @@ def _cookie(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     return guest.call("GET", _PROBE, headers={"Cookie": f"jwt={token}"})
 
 
+def _named_token(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
+    path = f"/frontend/api/v1/auth/api-token/{quote(token, safe='')}"
+    return guest.call("GET", path, headers=bearer(guest.held["probe"]))
+
+
 def _challenge(guest: Guest, token: str) -> Awaitable[httpx2.Response]:
     return guest.call("POST", "/api/auth/user/verify-challenge", json={"challengeId": token[:64], "code": "000000"})
 
@@ -119,6 +125,10 @@ _NO_USER = (401, "NO_AUTH_USER")
 _NO_TOKEN = (400, "INVALID_OR_EXPIRED_TOKEN")
 _NO_LINK = (400, "INVALID_VERIFICATION_TOKEN")
 
+_NO_KEY = (404, "not found: no such API token")
+_PROBE_KEYS = frozenset({"probe_api", "probe key", "probe held key"})
+_PROBE_JWTS = frozenset({"probe", "probe child", "probe held child"})
+
 CARRIERS = (
     Carrier("Rocket.Chat headers", _chat_header, frozenset({"rc", "rc child", "rc key"}), _NO_CHAT),
     Carrier("Rocket.Chat resume", _chat_resume, frozenset({"rc", "rc child", "rc key"}), (401, "Unauthorized")),
@@ -126,10 +136,11 @@ CARRIERS = (
             (400, "Challenge not found [error-challenge-not-found]")),
     Carrier("Pocketm8 bearer", _get("/api/profile"), frozenset({"p8"}), (401, "UNAUTHORIZED")),
     Carrier("Pocketm8 challenge", _challenge, frozenset({"p8_challenge"}), (400, "INVALID_OR_EXPIRED_CODE")),
-    Carrier("Probe bearer", _get(_PROBE), frozenset({"probe", "probe_api"}), _NO_PROBE),
-    Carrier("Probe query token", _query("token"), frozenset({"probe_api"}), _NO_PROBE),
-    Carrier("Probe query jwt", _query("jwt"), frozenset({"probe"}), _NO_PROBE),
-    Carrier("Probe cookie", _cookie, frozenset({"probe"}), _NO_PROBE),
+    Carrier("Probe bearer", _get(_PROBE), _PROBE_KEYS | _PROBE_JWTS, _NO_PROBE),
+    Carrier("Probe query token", _query("token"), _PROBE_KEYS, _NO_PROBE),
+    Carrier("Probe query jwt", _query("jwt"), _PROBE_JWTS, _NO_PROBE),
+    Carrier("Probe cookie", _cookie, _PROBE_JWTS, _NO_PROBE),
+    Carrier("Probe token in the path", _named_token, _PROBE_KEYS, _NO_KEY),
     Carrier("Flashback bearer", _get("/user/profile"), frozenset({"fb"}), _NO_USER),
     Carrier("Flashback limited", _limited, frozenset({"fb_limited"}), _NO_USER),
     Carrier("Flashback refresh", _refresh("refreshToken"), frozenset({"fb_refresh"}), (401, "INVALID_REFRESH_TOKEN")),
@@ -159,7 +170,7 @@ OF_PROBE: tuple[Purpose, ...] = ("verify", "reset", "update")
 MAILED: tuple[Purpose, ...] = ("reset", "verify", "invite", "undo", "open", "magic")
 TOKENS = (
     "rc", "rc child", "rc key", "p8", "p8_challenge", "probe", "probe_api", "fb", "fb_refresh", "fb_limited",
-    "probe_verify", "probe_reset", "probe_update",
+    "probe_verify", "probe_reset", "probe_update", "probe key", "probe held key", "probe child", "probe held child",
     *MAILED,
 )  # fmt: skip
 
@@ -199,6 +210,12 @@ async def holder(house: House) -> Guest:
     pair = {"X-Auth-Token": guest.held["rc"], "X-User-Id": guest.held["rc_user"]}
     path = "/api/v1/users.generatePersonalAccessToken"
     guest.held["rc key"] = (await guest.call("POST", path, headers=pair, json={"tokenName": "ci"})).json()["token"]
+    for held, more in (("", {}), (" held", {"permissions": ["read:media"]})):
+        for kind, path in (("key", "api-token"), ("child", "jwt")):
+            made = await guest.call(
+                "POST", f"/frontend/api/v1/auth/{path}", headers=bearer(guest.held["probe"]), json=more
+            )
+            guest.held[f"probe{held} {kind}"] = made.json()["token"]
     bob = Guest(house, await house.add(email="bob@example.com", username="bob", verified=True), "bob@example.com",
                 "bob", "198.51.100.1")  # fmt: skip
     await bob.pause()
@@ -445,9 +462,11 @@ async def test_what_ended_or_ran_out_opens_nothing(any_house: House) -> None:
     guest = await holder(house)
     house.clock.move(91 * 24 * 60 * 60)
     for carrier in CARRIERS:
-        for name in set(TOKENS) - {"probe_api", "rc key"}:
+        for name in set(TOKENS) - {"rc key"} - _PROBE_KEYS:
             answer = await carrier.present(guest, guest.held[name])
             expected = {carrier.says(guest.held[name])} | LATE.get(name, set())
+            if carrier.present is _named_token:
+                expected = {_NO_PROBE}  # whoever names it is out as well
             assert (answer.status_code, word(answer)) in expected, f"{name} at {carrier.name}: {answer.text[:200]}"
     assert (await _get(_PROBE)(guest, guest.held["probe_api"])).status_code == 200
     assert (await _chat_header(guest, guest.held["rc key"])).status_code == 200

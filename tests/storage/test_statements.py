@@ -37,7 +37,7 @@ LEASE = b"l" * 16
 NOW = 1_800_000_000_000
 
 VALUES: dict[str, Any] = {
-    "about": "ada@example.com",
+    "about": "ada@example.com", "active": 1, "barred": 1, "pending": 0, "top": ACCOUNT,
     "account": ACCOUNT, "address": "192.0.2.1", "administrator": 0, "after": 0, "algorithm": "HS256", "at": NOW,
     "auth_epoch": 1, "before": NOW, "business": 0, "by": ACCOUNT, "cap": 1, "client": b"c" * 8,
     "body": "{}", "bypass": 1, "code": "123456", "confirmed": 0,
@@ -53,7 +53,7 @@ VALUES: dict[str, Any] = {
     "until": NOW + 1000, "etag": "0a1b", "everybody": 1, "image": b"\xff\xd8",
     "mac": HASH, "media": "image/jpeg", "marks": b"12345678", "methods": "password", "name": "ada",
     "network": "192.0.2.1/32", "newest": HASH, "now": NOW, "number": 0, "odd_retries": 3, "others": 4,
-    "hint": "abcdef", "owner": ACCOUNT, "proved_client": b"c" * 8,
+    "hint": "abcdef", "permissions": "read:media", "owner": ACCOUNT, "proved_client": b"c" * 8,
     "old": b"sealed", "os": "Linux", "organization": ORGANIZATION,
     "parent": None, "public_key": b"p" * 77, "rp": "id.example.com", "transports": "internal",
     "proved_at": NOW, "purpose": "reset",

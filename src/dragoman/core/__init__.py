@@ -23,6 +23,7 @@ from dragoman.core.doors import Door
 from dragoman.core.enrolment import Enrolment
 from dragoman.core.events import Tally
 from dragoman.core.factors import Factors
+from dragoman.core.family import Family
 from dragoman.core.feed import Feed
 from dragoman.core.hashing import HashPool
 from dragoman.core.health import Health, look
@@ -91,7 +92,8 @@ class Core:
         )  # fmt: skip
         self.recovery = Recovery(self._tools)
         self.signin = SignIn(self._tools, self.recovery)
-        self.access_keys = AccessKeys(self._tools, self.signin)
+        self.proving = Proving(self._tools, self.signin)
+        self.access_keys = AccessKeys(self._tools, self.signin, self.proving)
         self.on_behalf = OnBehalf(self._tools, self.signin)
         self.pictures = Pictures(self._tools)
         self.upstream = Upstream(self._tools, self.signin, providers)
@@ -104,8 +106,11 @@ class Core:
         self.linked = Linked(self._tools)
         self.life = Life(self._tools)
         self.addresses = Addresses(self._tools)
-        self.proving = Proving(self._tools, self.signin)
         self.members = Members(self._tools, self.accounts, self.life, self.recovery, self.proving)
+        self.family = Family(
+            self._tools, accounts=self.accounts, life=self.life, recovery=self.recovery, proving=self.proving,
+            signin=self.signin, sessions=self.sessions,
+        )  # fmt: skip
         self.preferences = Preferences(self._tools)
         self.factors = Factors(self._tools, self.proving, self.settings.latest().issuer)
         self.passkeys = Passkeys(self._tools, self.proving)

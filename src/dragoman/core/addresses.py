@@ -239,7 +239,7 @@ class Addresses:
             caller = await sessions.caller_by_id(tx, wanted.by.session.id, now)
             if caller is None:
                 return refusals.NotSignedIn()
-            if caller.session.kind == "key":
+            if caller.session.narrow:
                 return refusals.NotForKeys()
             if not await _may_change(tx, caller.account, wanted.account):
                 return refusals.NotAllowed()

@@ -34,6 +34,7 @@ Kind = Literal[
     "provider_unlinked",  # detail: provider, by (owner, operator, directory)
     "factor_enrolled",
     "factor_removed",
+    "key_changed",  # a key was renewed; detail: permissions
     "device_changed",  # detail: what (trusted, untrusted, removed), by; for removed also number, of sessions ended
     "keys_rotated",  # detail: use
     "message_sent",  # a mail server took a letter over; detail: message (its kind), tries

@@ -8,7 +8,7 @@ from dragoman.core import refusals
 from dragoman.core.doors import Door
 from dragoman.core.policy import ALWAYS
 from dragoman.core.refusals import Refusal
-from dragoman.core.tokens import Opaque
+from dragoman.core.tokens import Opaque, Signed
 from dragoman.model import Millis, Password, Person, Session
 from dragoman.storage.credentials import Credential
 
@@ -60,7 +60,7 @@ def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -
     :param client: `second_factor.client_print` of who asks.
     :param remembered: for how many milliseconds a proof counts; ALWAYS: nobody is asked for one.
     """
-    if session.kind == "key":
+    if session.narrow:
         return bool(session.bypass)
     if remembered == ALWAYS:
         return True
@@ -69,11 +69,21 @@ def is_fresh(session: Session, client: bytes, now: Millis, remembered: Millis) -
 
 def derivable(door: Door, session: Session) -> Opaque:
     """Return the form of a token for another session like this. Raises NotForKeys, NotOffered (decision 17)."""
-    if session.kind == "key":
+    if session.narrow:
         raise refusals.NotForKeys
     if not isinstance(door.token, Opaque) or session.token_use != door.token.use:
         raise refusals.NotOffered
     return door.token
+
+
+def parental(door: Door, session: Session) -> None:
+    """Judge whether a session may have others opened below it. Raises NotForKeys, NotAllowed, NotOffered."""
+    if session.narrow:
+        raise refusals.NotForKeys
+    if session.parent is not None:
+        raise refusals.NotAllowed("a session that hangs on another one")
+    if not isinstance(door.token, Signed) or door.refreshes or session.token_use != door.token.use:
+        raise refusals.NotOffered
 
 
 def shorter(first: int | None, second: int | None) -> int | None:

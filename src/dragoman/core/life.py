@@ -5,21 +5,36 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
+import msgspec
+
 from dragoman.core import events, export, refusals
 from dragoman.core.erasure import RETURN_DAYS, erase
 from dragoman.core.letters import ASKED_FOR
 from dragoman.core.notices import Notice, Notices
-from dragoman.core.organizations import OWNER_RANK
+from dragoman.core.organizations import OWNER_RANK, ancestors
 from dragoman.core.refusals import Refusal
 from dragoman.core.tools import Tools
 from dragoman.model import Account, Client, Id, Millis, Status
-from dragoman.storage import accounts, attempts, codes, counters, members, outbox, sessions, tickets
-from dragoman.storage.engine import Tx
+from dragoman.storage import (
+    accounts,
+    attempts,
+    codes,
+    counters,
+    documents,
+    families,
+    members,
+    outbox,
+    sessions,
+    tickets,
+)
+from dragoman.storage.engine import Reader, Tx
 
 By = str
 """Who acts: `owner`, `operator`, or the id of the account that acts on another, in hex."""
 Judge = Callable[[Tx, Account], Awaitable[Refusal | None]]
 """Tells in the transaction of an act whether it may still be done to the account as it is then."""
+_SUSPENDED = "suspended"
+"""The name of an account's document that says who suspended it."""
 Ending = Literal["deactivated", "suspended", "deleted"]
 _NOTICES: Mapping[str, str] = {"deactivated": "account_deactivated", "deleted": "account_deleted"}
 
@@ -98,6 +113,7 @@ class Life:
             if status != "active" and await self._is_last(tx, found):
                 return refusals.LastAdministrator()
             await accounts.set_status(tx, found.id, status, now)
+            await _remember(tx, found.id, status, by, now)
             if status != "active":
                 await _end_everything(tx, found.id, status, now)
             await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
@@ -156,10 +172,13 @@ class Life:
                 return refusals.LastAdministrator()
             if by != "operator" and await is_last_owner(tx, found) and await members.has_others(tx, found):
                 return refusals.LastOwner()
+            if by == "owner" and await _leaves_children(tx, found):
+                return refusals.LastOwner()
             if status == "deleted":
                 await accounts.set_deleted(tx, found.id, found.status, now, now)
             else:
                 await accounts.set_status(tx, found.id, status, now)
+                await _remember(tx, found.id, status, by, now)
             await _end_everything(tx, found.id, status, now)
             await _note(tx, found.id, status, now, was=found.status, by=by, client=client)
             await self._notices.put(tx, notice, now)
@@ -257,6 +276,28 @@ async def is_last_owner(tx: Tx, account: Account) -> bool:
     if account.rank != OWNER_RANK or account.status != "active":
         return False
     return not await members.other_owner(tx, account)
+
+
+async def suspended_by(db: Reader, account: Id) -> Id | None:
+    """Return the account that suspended another; None for an operator, and where it is not suspended."""
+    held = await documents.find(db, account, _SUSPENDED)
+    by = msgspec.json.decode(held.body, type=str) if held is not None else "operator"
+    return None if by in ("operator", "owner") else bytes.fromhex(by)
+
+
+async def _remember(tx: Tx, account: Id, status: Status, by: By, now: Millis) -> None:
+    """Keep who suspended an account as long as it is: a parent lets nobody in again whom an operator barred."""
+    if status == "suspended":
+        await documents.put(tx, account, _SUSPENDED, msgspec.json.encode(by).decode(), now)
+    elif status == "active":
+        await documents.drop(tx, account, _SUSPENDED)
+
+
+async def _leaves_children(tx: Tx, account: Account) -> bool:
+    """Tell whether nobody but administrators could act on an account's children then."""
+    if account.administrator or not await families.has_children(tx, account.id):
+        return False
+    return all(above.status != "active" for above in await ancestors(tx, account))
 
 
 def _raise(refusal: Refusal | None) -> None:

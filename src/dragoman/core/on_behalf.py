@@ -33,7 +33,7 @@ class OnBehalf:
         factor; what `SignIn.with_proof` raises.
         """
         t, by = self._t, caller.account
-        if caller.session.kind == "key":
+        if caller.session.narrow:
             raise refusals.NotForKeys
         if not by.administrator or not await may_manage(t.db, by, account):
             raise refusals.NotAllowed

@@ -10,6 +10,7 @@ MANAGER_RANK = 2
 ADMINISTRATOR_RANK = 254
 OWNER_RANK = 255
 DEEPEST = 16
+"""How many ancestors an account may have: nobody is looked for further up."""
 
 
 def may_see(caller: Account, target: Account) -> bool:
@@ -28,6 +29,28 @@ async def may_manage(db: Reader, caller: Account, target: Account) -> bool:
     if caller.rank >= MANAGER_RANK and caller.rank > target.rank:
         return True
     return await _is_ancestor(db, caller, target)
+
+
+async def may_parent(db: Reader, caller: Account, target: Account) -> bool:
+    """Tell whether the caller may act on the target as a parent does: an ancestor or an administrator whom `may_manage`
+    lets. A rank alone gives no such right, whatever it is: not over a parent, a sibling or a stranger.
+    """
+    if not await may_manage(db, caller, target):
+        return False
+    return caller.administrator or await _is_ancestor(db, caller, target)
+
+
+async def ancestors(db: Reader, account: Account) -> list[Account]:
+    """Return an account's parent, the parent's parent and so on, deleted ones too."""
+    found: list[Account] = []
+    parent = account.parent
+    while parent is not None and len(found) < DEEPEST:
+        above = await accounts.by_id(db, parent)
+        if above is None:
+            break
+        found.append(above)
+        parent = above.parent
+    return found
 
 
 async def may_govern(db: Reader, caller: Account, target: Account) -> bool:
@@ -59,12 +82,4 @@ def _owns(caller: Account, target: Account) -> bool:
 
 
 async def _is_ancestor(db: Reader, caller: Account, target: Account) -> bool:
-    parent = target.parent
-    for _ in range(DEEPEST):
-        if parent is None:
-            return False
-        if parent == caller.id:
-            return True
-        above = await accounts.by_id(db, parent)
-        parent = above.parent if above else None
-    return False
+    return any(above.id == caller.id for above in await ancestors(db, target))

@@ -86,7 +86,7 @@ class OwnFactors:
         begun, or it is over), WrongCode, VerificationRequired, AlreadyEnrolled.
         """
         t, account, now = self._t, caller.account, self._t.clock.now()
-        if caller.session.kind == "key":
+        if caller.session.narrow:
             raise refusals.NotForKeys
         begun = await enrolments.find(t.db, account.id, "totp")
         if begun is None or begun.ends_at <= now or begun.wrong >= WRONG_CODES:
@@ -235,7 +235,7 @@ class OwnFactors:
         self, caller: Caller, code: str, client: Client, act: Callable[[Tx, Ready], Awaitable[Refusal | None]]
     ) -> None:
         """Do something in the transaction that spends a code, or raise why not."""
-        if caller.session.kind == "key":
+        if caller.session.narrow:
             raise refusals.NotForKeys
         if not (await self._t.people.of(caller.account)).has_second_factor:
             raise refusals.NotEnrolled

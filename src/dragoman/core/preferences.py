@@ -7,7 +7,7 @@ spell. What is read and what is written are one transaction: of two changes at o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -106,6 +106,19 @@ def _owner(account: Account, shelf: Shelf) -> Id:
 
 def _may_furnish(account: Account) -> bool:
     return account.administrator or account.rank >= ADMINISTRATOR_RANK
+
+
+def within(values: dict[str, Any], size: int, depth: int) -> dict[str, Any]:
+    """Return an object as it is if it may be kept. Raises DocumentRefused.
+
+    :param size: bytes of its JSON, at most.
+    :param depth: how many objects and lists may be in one another, the whole counted.
+    """
+    if len(msgspec.json.encode(values)) > size:
+        raise refusals.DocumentRefused("too_large")
+    if _depth(values) > depth:
+        raise refusals.DocumentRefused("too_deep")
+    return values
 
 
 def parsed(values: Mapping[str, Raw]) -> Object:

@@ -365,7 +365,7 @@ class ProviderLinks:
         live = await sessions.caller_by_id(tx, caller.session.id, now)
         if live is None or live.account.status != "active":
             return refusals.NotSignedIn()
-        if live.session.kind == "key":
+        if live.session.narrow:
             return refusals.NotForKeys()
         proved = judgement.is_fresh(live.session, client_print(client), now, fresh)
         return None if proved else refusals.FreshProofRequired()

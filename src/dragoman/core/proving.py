@@ -93,7 +93,7 @@ class Proving:
         live = await sessions.caller_by_id(tx, caller.session.id, now)
         if live is None or live.account.status != "active":
             return refusals.NotSignedIn()
-        if live.session.kind == "key":
+        if live.session.narrow:
             return refusals.NotForKeys()
         fresh = judgement.is_fresh(live.session, client_print(client), now, remembered)
         return None if fresh else refusals.FreshProofRequired()

@@ -234,7 +234,7 @@ class LastAdministrator(Refusal):
 
 
 class LastOwner(Refusal):
-    """Nobody else could own the organization then."""
+    """Nobody else could own the organization, or act on the account's children, then."""
 
 
 class NotToOneself(Refusal):

@@ -40,10 +40,12 @@ from dragoman.core.recovery import Recovery
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import Purpose
 from dragoman.core.tokens import ApiToken, Opaque
-from dragoman.core.tools import Tools
+from dragoman.core.tools import Tools, client_token
 from dragoman.core.trying import BY_DIRECTORY, Done, Paused, Try
 from dragoman.model import (
+    Account,
     Caller,
+    ChildWish,
     Client,
     Grant,
     Id,
@@ -64,7 +66,8 @@ from dragoman.storage.engine import Tx
 
 ATTEMPT_LIFE: Millis = 15 * 60_000
 ATTEMPTS_KEPT = 5
-HINT_LENGTH = 6
+CHILDREN_KEPT = 50
+"""Live sessions that somebody may have opened below the own one; the oldest beyond are ended."""
 UNPROVED = bytes(8)
 """Stands for the client of a proof of which nobody knows any more who gave it: no client is this one."""
 
@@ -192,13 +195,17 @@ class SignIn:
 
         return trying.outcome(t, *await t.db.transaction(fn))
 
-    async def confirm(self, caller: Caller, password: Password, client: Client) -> None:
+    async def confirm(
+        self, caller: Caller, password: Password, client: Client, *, of: Account | None = None
+    ) -> None:  # fmt: skip
         """Prove the password once more within a session, whose proof is fresh from then on (decision 25).
 
         The same lanes, budgets and pool as for signing in; five misses in a row end the session (threat 21). Raises
         WrongPassword, AccountLocked, NetworkBlocked, Busy, Unavailable.
+
+        :param of: another account, whose password it is: that proves nothing about the caller, and no proof is fresher.
         """
-        t, account, session = self._t, caller.account, caller.session.id
+        t, account, session = self._t, of or caller.account, caller.session.id
         door = t.doors[caller.session.door]
         look = await self._first.again(account, client)
         await self._first.refuse_when_locked(door, look, client)
@@ -218,8 +225,9 @@ class SignIn:
                     return False
             elif held is None or look.credential is None or held.version != look.credential.version:
                 return False
-            await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
-            await sessions.proved(tx, session, now, second_factor.client_print(client))
+            if of is None:
+                await counters.put(tx, "confirm", session, counters.EMPTY, now, account=account.id)
+                await sessions.proved(tx, session, now, second_factor.client_print(client))
             return True
 
         if not await t.db.transaction(fn):
@@ -239,7 +247,7 @@ class SignIn:
             id=id, account=old.account, organization=old.organization, door=old.door, kind=old.kind, parent=old.parent,
             token_use=old.token_use, token_hash=token_hash, sealed_token=None, created_at=now, idle=None, seed=None,
             ends_at=old.ends_at, client=client, methods=old.methods, proved_at=old.proved_at, key_id=None,
-            name=None, device=None, proved_client=old.proved_client or UNPROVED,
+            name=None, device=None, proved_client=old.proved_client or UNPROVED, permissions=old.permissions,
         )  # fmt: skip
 
         async def fn(tx: Tx) -> Session | None:
@@ -261,11 +269,53 @@ class SignIn:
             raise refusals.NotSignedIn
         return SignedIn(session, await t.people.of(caller.account), token, session.ends_at)
 
+    async def child(self, caller: Caller, new: ChildWish, client: Client) -> SignedIn:
+        """Open a session below the caller's own, for somebody else to hold: same account, same proofs, and nothing of
+        it is fresh. It ends with its parent and holds to no more than its parent does (decisions 5 and 20).
+
+        Raises NotForKeys, NotAllowed for a session that hangs on another one itself, NotOffered at a door whose tokens
+        are not signed, FreshProofRequired, NotSignedIn, Unavailable.
+        """
+        t, old, now = self._t, caller.session, self._t.clock.now()
+        door = t.doors[old.door]
+        judgement.parental(door, old)
+        fresh, id = (await t.policy()).remembered, new_id(t.clock, t.random)
+        ends_at = now + (judgement.shorter(door.absolute, new.life) or new.life) * 1000
+        grant = Grant(
+            id=id, account=old.account, organization=old.organization, door=old.door, kind="client", parent=old.id,
+            token_use=door.token.use, token_hash=None, sealed_token=None, created_at=now, idle=None, seed=None,
+            ends_at=judgement.shorter(ends_at, old.ends_at), client=client, methods=old.methods,
+            proved_at=old.proved_at, key_id=None, name=None, device=None, proved_client=UNPROVED,
+            permissions=new.permissions,
+        )  # fmt: skip
+
+        async def fn(tx: Tx) -> Session | Refusal:
+            live = await sessions.caller_by_id(tx, old.id, now)
+            if live is None or live.account.status != "active":
+                return refusals.NotSignedIn()
+            if not judgement.is_fresh(live.session, second_factor.client_print(client), now, fresh):
+                return refusals.FreshProofRequired()
+            session = await sessions.insert(tx, grant, second_factor.client_print(client))
+            await events.record(
+                tx, "signed_in", now, client=client, account=old.account, session=id, door=old.door,
+                proof=old.methods, policy="child",
+            )  # fmt: skip
+            await sessions.end_children_beyond(tx, old.id, CHILDREN_KEPT, now)
+            return session
+
+        session = await t.db.transaction(fn)
+        if isinstance(session, Refusal):
+            raise session
+        person = await t.people.of(caller.account)
+        more = {"claims": new.claims} if new.claims else None
+        token, token_ends_at = client_token(t, door, session, person, "", more=more)
+        return SignedIn(session, person, token, token_ends_at)
+
     async def mint(
         self, caller: Caller, form: Opaque | ApiToken, key: NewKey, client: Client,
         perform: Callable[[Tx], Awaitable[Refusal | None]],
     ) -> Minted:  # fmt: skip
-        """Make a key of the caller's account: a session of its own without an end (decision 17).
+        """Make a key of the caller's account: a session of its own that has no end, or the one given (decision 17).
 
         :param form: the form of its token, which names the door's use it is presented for.
         :param perform: what goes with it, in the transaction and before the key is there: it may refuse.
@@ -274,16 +324,17 @@ class SignIn:
         `perform` refuses, Unavailable.
         """
         t, old, now = self._t, caller.session, self._t.clock.now()
-        if old.kind == "key":
+        if old.narrow:
             raise refusals.NotForKeys
         fresh = (await t.policy()).remembered
         id, (token, token_hash) = new_id(t.clock, t.random), t.tokens.draw(form)
         sealed = sessions.seal_token(t.sealer, id, old.account, token) if isinstance(form, ApiToken) else None
         grant = Grant(
             id=id, account=old.account, organization=old.organization, door=old.door, kind="key", parent=None,
-            token_use=form.use, token_hash=token_hash, sealed_token=sealed, created_at=now, idle=None, ends_at=None,
-            client=client, methods=old.methods, proved_at=now, seed=None, key_id=None, name=key.name, device=None,
-            hint=token[-HINT_LENGTH:], bypass=key.bypass,
+            token_use=form.use, token_hash=token_hash, sealed_token=sealed, created_at=now, idle=None,
+            ends_at=None if key.life is None else now + key.life * 1000, client=client, methods=old.methods,
+            proved_at=now, seed=None, key_id=None, name=key.name, device=None, hint=token[-trying.HINT_LENGTH:],
+            bypass=key.bypass, permissions=key.permissions,
         )  # fmt: skip
 
         async def fn(tx: Tx) -> Session | Refusal:
@@ -499,7 +550,7 @@ class SignIn:
         grant = replace(
             by, id=draft.key, kind="key", token_use=form.use, token_hash=draft.key_hash,
             sealed_token=draft.key_sealed, idle=None, ends_at=None, seed=None, key_id=None, name=form.use, device=None,
-            device_id=None,
+            device_id=None, hint=draft.key_hint,
         )  # fmt: skip
         await sessions.insert(tx, grant, print_of_client)
         await self._note(tx, began, "signed_in", grant.id, proof=by.methods, policy="key")

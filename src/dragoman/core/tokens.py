@@ -169,13 +169,17 @@ class Tokens:
             raise ValueError(f"a token of use {form.use!r} needs an end: give the form a life or the session an end")
         return min(ends) // 1000 * 1000
 
-    def issue(self, form: Named, audience: str, session: Session, person: Person, ends_at: Millis | None) -> str:
+    def issue(
+        self, form: Named, audience: str, session: Session, person: Person, ends_at: Millis | None, *,
+        more: Claims | None = None,
+    ) -> str:  # fmt: skip
         """Return a signed or sealed token that names a session.
 
         Claims: `sub` (the account's UUID, unless the form's own claims say otherwise), `jti` (the session's UUID),
-        `iat`, `exp` (see `end`), `aud`, `type`, then the form's own. Raises keys.NoKey.
+        `iat`, `exp` (see `end`), `aud`, `type`, then the form's own, and `more`, which replace none of these. Raises
+        keys.NoKey.
         """
-        claims = {"sub": uuid_text(session.account), **form.claims(person, session)}
+        claims = {**(more or {}), "sub": uuid_text(session.account), **form.claims(person, session)}
         generation = session.generation if form.chained else None
         return self.issue_for(form, audience, session.id, claims, ends_at, generation=generation)
 

@@ -19,7 +19,7 @@ from dragoman.core.people import People
 from dragoman.core.policy import Policy
 from dragoman.core.ports import Clock, Random
 from dragoman.core.tickets import Tickets
-from dragoman.core.tokens import BadToken, Opaque, Signed, Tokens
+from dragoman.core.tokens import BadToken, Claims, Opaque, Signed, Tokens
 from dragoman.model import Millis, Person, Session, uuid_text
 from dragoman.storage.engine import Engine
 from dragoman.storage.sealing import Sealer
@@ -51,12 +51,18 @@ class Tools(Struct):
     """Forms of hashes in the store, kept up to date by Core.tick."""
 
 
-def client_token(tools: Tools, door: Door, session: Session, person: Person, drawn: str) -> tuple[str, Millis | None]:
-    """Return what a client holds for a session, and when that stops working. `drawn` is the opaque token, if any."""
+def client_token(
+    tools: Tools, door: Door, session: Session, person: Person, drawn: str, *, more: Claims | None = None
+) -> tuple[str, Millis | None]:
+    """Return what a client holds for a session, and when that stops working.
+
+    :param drawn: the opaque token, if the door's tokens are of that form.
+    :param more: claims beside those of the form, if they are not.
+    """
     if isinstance(door.token, Opaque):
         return drawn, session.ends_at
     ends_at = tools.tokens.end(door.token, session.ends_at)
-    return tools.tokens.issue(door.token, door.name, session, person, ends_at), ends_at
+    return tools.tokens.issue(door.token, door.name, session, person, ends_at, more=more), ends_at
 
 
 def attempt_token(tools: Tools, door: Door, handle: bytes, person: Person, ends_at: Millis) -> str | None:

@@ -25,6 +25,8 @@ from dragoman.storage.devices import Sighting
 HANDLE_BYTES = 10
 MARK_BYTES = 32
 SEED_BYTES = 16
+HINT_LENGTH = 6
+"""Last characters of a key's token, by which its owner tells it from others."""
 BY_DIRECTORY = -1
 """Stands for the version of a password that the directory proved: what may change meanwhile is the link, and with it
 the account's epoch."""
@@ -49,6 +51,8 @@ class Draft(Struct, frozen=True):
     key_id: int | None
     way: Way | None = None
     """How a code gets to the owner by mail, with the next one; None where no code can."""
+    key_hint: str = ""
+    """The last characters of the key's token."""
 
 
 NOTHING_DRAWN = Draft(b"", b"", b"", "", None, "", None, b"", b"", b"", "", b"", None)
@@ -111,13 +115,14 @@ async def draw(t: Tools, codes: MailedCodes, door: Door, owner: Account, now: Mi
     child_door = t.doors.get(door.child or "")
     if child_door is not None and isinstance(child_door.token, Opaque):
         child_token, child_hash = t.tokens.draw(child_door.token)
-    key_hash, key_sealed = b"", b""
+    key_hash, key_sealed, key_hint = b"", b"", ""
     if door.key is not None and await sessions.live_key(t.db, account, door.key.use, now) is None:
         key_token, key_hash = t.tokens.draw(door.key)
         key_sealed = sessions.seal_token(t.sealer, key, account, key_token)
+        key_hint = key_token[-HINT_LENGTH:]
     return Draft(
         session=session, child=child, key=key, token=token, token_hash=token_hash, child_token=child_token,
-        child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed,
+        child_hash=child_hash, key_hash=key_hash, key_sealed=key_sealed, key_hint=key_hint,
         handle=session if isinstance(door.attempt, Signed) else t.random.bytes(HANDLE_BYTES).hex().encode(),
         mark=t.random.bytes(MARK_BYTES).hex(),
         seed=t.random.bytes(SEED_BYTES),

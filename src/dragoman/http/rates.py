@@ -121,6 +121,17 @@ async def as_declared(call: Call, rate: Rate) -> Rate | None:
     return rate
 
 
+def who(call: Call) -> str:
+    """Return whose calls are counted together: those of a network (IPv4 /32, IPv6 /64).
+
+    While addresses cannot be trusted no network is known (threat 34): then those of the account, and calls of nobody
+    are not counted at all, as everybody would share one count. Empty for them.
+    """
+    if network := call.client.network:
+        return network
+    return call.caller.account.id.hex() if call.caller is not None else ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rates:
     """How often the operations of a dialect may be called by one client."""
@@ -131,6 +142,10 @@ class Rates:
     """By path template, for all its methods, each counted by itself; `UNLIMITED` for none."""
     of: Callable[[Call, Rate], Awaitable[Rate | None]] = as_declared
     """Returns the rate in force for a call whose operation and caller are known, from the one above; None for none."""
+    by: Callable[[Call], str] = who
+    """Returns whose calls are counted together; empty for a call that is not counted."""
+    together: bool = False
+    """Whether the calls of all operations are one count."""
     headers: Callable[[Counted], list[tuple[bytes, bytes]]] = lambda counted: []
     """What every answer to a counted call carries, success or not, ready to send."""
     names: tuple[str, ...] = ()
@@ -145,14 +160,3 @@ def rate_of(operation: Operation, dialect: Dialect) -> Rate | None:
         return None
     rate = dialect.rates.own.get(operation.path, dialect.rates.usual)
     return None if rate is UNLIMITED else rate
-
-
-def who(call: Call) -> str:
-    """Return whose calls are counted together: those of a network (IPv4 /32, IPv6 /64).
-
-    While addresses cannot be trusted no network is known (threat 34): then those of the account, and calls of nobody
-    are not counted at all, as everybody would share one count. Empty for them.
-    """
-    if network := call.client.network:
-        return network
-    return call.caller.account.id.hex() if call.caller is not None else ""

@@ -34,7 +34,7 @@ from dragoman.http.faults import Fault, HeadersTooLarge, NoSuchMethod, NoSuchPat
 from dragoman.http.metrics import Metrics
 from dragoman.http.operation import Operation
 from dragoman.http.proxy_watch import ProxyWatch, Suspicion
-from dragoman.http.rates import Counted, Counts, Own, who
+from dragoman.http.rates import Counted, Counts, Own
 from dragoman.http.routing import Room, Route, Table, tables
 from dragoman.http.socket import OpenSockets, Socket, SocketLimits
 from dragoman.model import Caller, Client
@@ -239,11 +239,13 @@ class Gateway:
         rates = call.dialect.rates
         if rates is None or route.rate is None:
             return
+        if not (asking := rates.by(call)):
+            return
         rate = await rates.of(call, route.rate)
-        if rate is None or not (asking := who(call)):
+        if rate is None:
             return
         now = self._house.clock.now()
-        counted = self._house.rates.count(now, asking, route.key, rate)
+        counted = self._house.rates.count(now, asking, call.dialect.name if rates.together else route.key, rate)
         if not isinstance(counted, Counted):
             counted = await counted
         call.rated = rates.headers(counted)
@@ -252,7 +254,7 @@ class Gateway:
 
     async def _admit(self, caller: Caller, operation: Operation) -> None:
         """Hold the caller against what the operation accepts (decisions 17 and 25)."""
-        if operation.access == "client" and caller.session.kind == "key":
+        if operation.access == "client" and caller.session.narrow:
             raise NotForKeys
         if operation.verified and caller.account.first_verified_at is None:
             raise VerificationRequired

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import msgspec
 
 from dragoman.model import Id, Millis
-from dragoman.storage import documents
+from dragoman.storage import documents, families
 from dragoman.storage.engine import Reader, Statement, Tx
 
 PIECE = 200
@@ -58,7 +58,11 @@ async def begin(tx: Tx, account: Id, before: Millis) -> bool:
 
 
 async def account(tx: Tx, account: Id) -> bool:
-    """Delete an account whose erasing has begun, with all that hangs on it; tell whether it was there."""
+    """Delete an account whose erasing has begun, with all that hangs on it; tell whether it was there.
+
+    Its children hang on its own parent from then on.
+    """
+    await families.move_up(tx, account)
     if await tx.run(_ACCOUNT, id=account) != 1:
         return False
     await tx.run(_COUNTERS, account=account)

@@ -113,7 +113,7 @@ SECTIONS: tuple[Section, ...] = (
         "sessions", "session",
         """id:id kind door=dialect name hint=lastCharacters bypass:flag parent:id created_at:time seen_at:time
            idle_until:time ends_at:time address user_agent device device_id:id methods proved_at:time
-           ended_at:time ended_why""",
+           permissions updated_at:time ended_at:time ended_why""",
         _AFTER["session"],
     ),
     _section(

@@ -308,11 +308,15 @@ session = _table(
     _bytes("seed", null=True),
     _number("ended_at", null=True),
     _text("ended_why", null=True),
+    _text("permissions", null=True),
+    _number("updated_at", null=True),
     kept=90 * DAY,
 )
 """One signed-in client or key. Kept for 90 days after its end.
 
-Of a key, `hint` is the end of its token, and `bypass` says that it stands for the second factor, too.
+Of a key, `hint` is the end of its token, and `bypass` says that it stands for the second factor, too. `permissions`
+are the words of its dialect that it is held to, parted by spaces; null for whatever its account may. `updated_at` is
+when its owner changed it last.
 """
 sa.Index("uq_session_token_use_token_hash", session.c.token_use, session.c.token_hash, unique=True)
 sa.Index("ix_session_account", session.c.account, session.c.ended_at)

@@ -14,9 +14,9 @@ from dragoman.storage.sealing import Sealer, where
 _COLUMNS = """
     s.id, s.account, s.organization, s.door, s.kind, s.parent, s.token_use, s.created_at, s.seen_at, s.idle_until,
     s.ends_at, s.address, s.user_agent, s.methods, s.proved_at, s.generation, s.confirmed_generation,
-    s.bypass, s.proved_client
+    s.bypass, s.proved_client, s.permissions
 """
-_WIDTH = 19
+_WIDTH = 20
 _LIVE = (
     "s.ended_at is null and (s.ends_at is null or s.ends_at > :now) and (s.idle_until is null or s.idle_until > :now)"
 )
@@ -35,10 +35,10 @@ _CALLER_BY_TOKEN = Statement(
 _INSERT = Statement(
     """insert into session(id, account, organization, door, kind, parent, token_use, token_hash, sealed_token,
          created_at, seen_at, idle, idle_until, ends_at, address, user_agent, device, name, hint, bypass, methods,
-         proved_at, proved_client, rotated_at, rotated_client, key_id, seed, device_id)
+         proved_at, proved_client, rotated_at, rotated_client, key_id, seed, device_id, permissions)
        values (:id, :account, :organization, :door, :kind, :parent, :token_use, :token_hash, :sealed_token,
          :now, :now, :idle, :idle_until, :ends_at, :address, :user_agent, :device, :name, :hint, :bypass, :methods,
-         :proved_at, :proved_client, :now, :client, :key_id, :seed, :device_id)""",
+         :proved_at, :proved_client, :now, :client, :key_id, :seed, :device_id, :permissions)""",
     hot=True,
 )
 _END_BEYOND_CAP = Statement(
@@ -57,6 +57,10 @@ _COUNT_LIVE = Statement(
 _END = Statement("update session set ended_at = :now, ended_why = :why where id = :id and ended_at is null", hot=True)
 _END_CHILDREN = Statement(
     "update session set ended_at = :now, ended_why = :why where parent = :id and ended_at is null", hot=True
+)
+_END_CHILDREN_BEYOND = Statement(
+    """update session set ended_at = :now, ended_why = 'limit' where id in (
+         select id from session where parent = :id and ended_at is null order by id desc limit 1000 offset :cap)"""
 )
 _END_CLIENTS = Statement(
     """update session set ended_at = :now, ended_why = :why
@@ -110,7 +114,8 @@ _LIST = Statement(
 )
 _KEY = Statement(
     f"""select s.id, s.sealed_token from session s
-        where s.account = :account and s.ended_at is null and s.kind = 'key' and s.token_use = :use and {_LIVE}""",
+        where s.account = :account and s.ended_at is null and s.kind = 'key' and s.token_use = :use and s.name = :use
+          and {_LIVE}""",
     hot=True,
 )
 _SWEEP = Statement(
@@ -174,12 +179,12 @@ async def insert(tx: Tx, grant: Grant, print_of_client: bytes) -> Session:
         address=client.address, user_agent=client.user_agent, device=grant.device, name=grant.name,
         hint=grant.hint, bypass=int(grant.bypass), methods=grant.methods, proved_at=grant.proved_at,
         client=print_of_client, proved_client=proved_client, key_id=grant.key_id, seed=grant.seed,
-        device_id=grant.device_id,
+        device_id=grant.device_id, permissions=grant.permissions,
     )  # fmt: skip
     return Session(
         grant.id, grant.account, grant.organization, grant.door, grant.kind, grant.parent, grant.token_use, now, now,
         idle_until, grant.ends_at, client.address, client.user_agent, grant.methods, grant.proved_at, 0, 0,
-        int(grant.bypass), proved_client,
+        int(grant.bypass), proved_client, grant.permissions,
     )  # fmt: skip
 
 
@@ -189,6 +194,11 @@ async def end_beyond_cap(tx: Tx, account: Id, door: str, cap: int, now: Millis) 
     if row is None or row[0] <= cap:
         return 0
     return await tx.run(_END_BEYOND_CAP, account=account, door=door, cap=cap, now=now)
+
+
+async def end_children_beyond(tx: Tx, id: Id, cap: int, now: Millis) -> int:
+    """End the oldest children of a session beyond `cap`."""
+    return await tx.run(_END_CHILDREN_BEYOND, id=id, cap=cap, now=now)
 
 
 async def end(tx: Tx, id: Id, why: str, now: Millis) -> bool:
@@ -271,7 +281,7 @@ async def list_live(db: Reader, account: Id, now: Millis) -> list[Session]:
 
 
 async def live_key(db: Reader, account: Id, use: str, now: Millis) -> tuple[Id, bytes] | None:
-    """Return the id and sealed token of the account's live key for this use."""
+    """Return the id and sealed token of the key that the account's sign-ins show, which is named as its use is."""
     row = await db.one(_KEY, account=account, use=use, now=now)
     return (row[0], row[1]) if row else None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.probe import providers, registering, restoring
+from dragoman.dialects.probe import api_tokens, minting, providers, registering, restoring, routes, users
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
-from dragoman.dialects.probe.routes import OPERATIONS
+from dragoman.dialects.probe.rates import of_tokens
 from dragoman.http import BodyRules, Cors, Dialect
 
 ALLOWED_HEADERS = ("Authorization", "Content-Type", "X-2FA-Code", "X-Recaptcha-Token")
@@ -20,12 +20,21 @@ _EXAMPLE = (
 
 def dialect(config: Config | None = None) -> Dialect:
     """Return the dialect with an operator's settings; without any, with the defaults."""
+    config = config or Config()
     return Dialect(
         name="probe",
         title="Probe",
         prefixes=(BASE, MEDIA),
         door=DOOR,
-        operations=(*OPERATIONS, *providers.OPERATIONS, *registering.OPERATIONS, *restoring.OPERATIONS),
+        operations=(
+            *routes.OPERATIONS,
+            *providers.OPERATIONS,
+            *registering.OPERATIONS,
+            *restoring.OPERATIONS,
+            *users.OPERATIONS,
+            *api_tokens.OPERATIONS,
+            *minting.OPERATIONS,
+        ),
         refuse=refuse,
         fault=fault,
         authenticate=authenticate,
@@ -42,7 +51,8 @@ def dialect(config: Config | None = None) -> Dialect:
         },
         security_needs=(("api_key_header",), ("api_key",), ("jwt-token",), ("jwt-cookie",), ("jwt",)),
         example=_EXAMPLE,
-        config=config or Config(),
+        config=config,
+        rates=of_tokens(config.token_calls),
     )
 
 

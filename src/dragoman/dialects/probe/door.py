@@ -15,7 +15,9 @@ BASE = "/frontend/api/v1"
 MEDIA = "/v1/probe"
 PASSWORD_PATH = f"{BASE}/auth/current/password"
 SIGN_UP_PATH = f"{BASE}/auth/sign-up"
+OTHER_PASSWORD_PATH = f"{BASE}/auth/{{user_id}}/password"
 
+LONG_LIFE = 14 * DAY
 SHORT_LIFE = 3 * HOUR
 """Seconds a session lives that was asked for with `long-term-token: false` (contract section 2.2)."""
 MARK_COOKIE = "dragoman-mark"
@@ -36,6 +38,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """SameSite of the cookies; `none` where the pages are of another site."""
     query_tokens: bool = True
     """Whether credentials in the query string (`token`, `jwt`) count. They end up in other programs' logs."""
+    token_calls: int = 100
+    """Calls of one API token in a minute; 0 for no bound."""
 
     def __post_init__(self) -> None:
         for origin in (*self.ret_url_origins, *self.origins):
@@ -72,7 +76,7 @@ DOOR = Door(
     conceals=True,
     factors=("totp", "recovery"),
     attempt="repeat",
-    absolute=14 * DAY,
+    absolute=LONG_LIFE,
     requires_verified=True,
     key=API_TOKEN,
     marks=True,

@@ -10,7 +10,7 @@ from msgspec import Struct
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.probe import carriers
-from dragoman.dialects.probe.door import BASE, MEDIA, PASSWORD_PATH, SIGN_UP_PATH
+from dragoman.dialects.probe.door import BASE, MEDIA, OTHER_PASSWORD_PATH, PASSWORD_PATH, SIGN_UP_PATH
 from dragoman.http import Answer, Call, Fault, Invalid, Problem, faults
 from dragoman.http.faults import Kind
 
@@ -83,7 +83,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.FreshProofRequired: Words(403, _DENIED, "permission denied: sign in again first"),
     refusals.NotForKeys: Words(403, _DENIED, "permission denied: not with an API token"),
     refusals.KeyTaken: Words(409, "ALREADY_EXISTS", "already exists: an API token has this name"),
-    refusals.NoSuchKey: Words(404, "NOT_FOUND", "not found: no API token has this name"),
+    refusals.NoSuchKey: Words(404, "NOT_FOUND", "not found: no such API token"),
     refusals.TooManyKeys: Words(403, _DENIED, "permission denied: there are as many API tokens as there may be"),
     refusals.VerificationRequired: Words(403, _DENIED, "permission denied: account is pending"),
     refusals.NotFound: Words(404, "NOT_FOUND", "not found"),
@@ -103,7 +103,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.SettingRefused: Words(400, _INVALID, "invalid argument: the setting cannot take this value"),
     refusals.LastAdministrator: Words(403, _DENIED, "permission denied: nobody else could administer"),
     refusals.BadPicture: Words(400, _INVALID, "invalid argument: the picture cannot be used"),
-    refusals.LastOwner: Words(403, _DENIED, "permission denied: nobody else owns the organization"),
+    refusals.LastOwner: Words(403, _DENIED, "permission denied: members or sub users would be left behind"),
     refusals.NotToOneself: Words(403, _DENIED, "permission denied: not to yourself"),
     refusals.WrongStatus: Words(400, _INVALID, "invalid argument: the account's status does not allow it"),
     refusals.CaptchaRefused: Words(400, _INVALID, _FAILED),
@@ -132,7 +132,7 @@ def refuse(refusal: Refusal, call: Call) -> Answer:
     context = _context(refusal, call)
     words = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.WrongPassword) and call.operation is not None:
-        words = _WRONG_OLD if call.operation.path == PASSWORD_PATH else words
+        words = _WRONG_OLD if call.operation.path in (PASSWORD_PATH, OTHER_PASSWORD_PATH) else words
     wait = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
     return _answer(call, words, context, wait)
 
@@ -144,6 +144,8 @@ def _context(refusal: Refusal, call: Call) -> Context:
             return _factors(refusal.offers)
         case refusals.NotAllowed() if carriers.from_foreign_page(call):
             return {"header:Origin": ["#: is not an allowed origin"]}
+        case refusals.NotAllowed() if refusal.permission:
+            return {"permission": [refusal.permission]}
         case refusals.CaptchaRefused():
             return {f"header:{carriers.CAPTCHA_HEADER}": ["#: was not accepted"]}
         case refusals.WeakPassword():

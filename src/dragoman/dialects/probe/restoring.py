@@ -8,11 +8,11 @@ from __future__ import annotations
 from msgspec import UNSET, Struct, UnsetType
 
 from dragoman.core import refusals
-from dragoman.dialects.probe import carriers
+from dragoman.dialects.probe import carriers, errors
 from dragoman.dialects.probe.door import BASE, DOOR
-from dragoman.dialects.probe.wire import Address, Jwt, Time, time_text
-from dragoman.http import Call, operation
-from dragoman.model import Password
+from dragoman.dialects.probe.wire import Address, ChangePassword, Jwt, Time, time_text
+from dragoman.http import Call, Invalid, operation
+from dragoman.model import Id, Password
 
 
 class Restore(Struct, rename="kebab"):
@@ -76,17 +76,25 @@ async def password_restore_verify(call: Call, body: VerifyRestore) -> Restored:
     return Restored(True, found.token.reveal(), time_text(found.created_at), time_text(found.ends_at))
 
 
-async def set_password(call: Call, token: str, new: Password) -> None:
-    """Set the password of the account that an update token is for, whoever calls; every session and key of it ends.
+def old_password(call: Call, body: ChangePassword) -> Password:
+    """Return the present password, which has to come where no update token does. Raises Invalid."""
+    if body.old_password is UNSET:
+        raise Invalid((errors.body_problem(call, "old-password", "required", "is required"),))
+    return Password.from_plain(body.old_password)
 
-    Raises BadTicket, also where somebody else is signed in; TicketExpired, WeakPassword.
+
+async def set_password(call: Call, token: str, new: Password, *, of: Id | None) -> None:
+    """Set the password of the account that an update token is for; every session and key of it ends.
+
+    :param of: the account that is meant; None: the token's. Raises BadTicket, also for a token of another account;
+        TicketExpired, WeakPassword.
     """
     recovery = call.core.recovery
     person = await recovery.check("update", token, door=DOOR)
-    if call.caller is not None and call.caller.account.id != person.account.id:
+    if of not in (None, person.account.id):
         raise refusals.BadTicket
     await recovery.use("update", token, call.client, password=new, door=DOOR)
-    if carriers.JWT_COOKIE in call.cookies:
+    if call.caller is not None and call.caller.account.id == person.account.id:
         carriers.clear_cookie(call)
 
 

@@ -8,13 +8,13 @@ import uuid
 from msgspec import UNSET
 
 from dragoman.core import refusals
-from dragoman.dialects.probe import carriers, errors, restoring, wire
+from dragoman.dialects.probe import carriers, errors, permissions, restoring, users, wire
 from dragoman.dialects.probe.door import BASE, DOOR, PASSWORD_PATH, SHORT_LIFE
 from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
 from dragoman.model import Caller, Id, Password, Pending, Person, Typed, Wish
 
 CODE_HEADER = "x-2fa-code"
-_UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _NOT_SENT = Password.from_digest("")
 """Stands for a password that did not come: the door takes no digests, so the gate does its work and refuses it."""
 
@@ -54,10 +54,20 @@ async def pending(call: Call, person: Person) -> wire.SignInAnswer:
     return wire.pending(person)
 
 
-@operation("GET", f"{BASE}/auth/session", answers={200: wire.SessionList}, access="any", tag="Auth")
-async def list_sessions(call: Call) -> wire.SessionList:
-    """List the caller's active sessions, newest first, whatever API they signed in by."""
-    return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+@operation(
+    "GET", f"{BASE}/auth/session", query=wire.SessionQuery, answers={200: wire.SessionList}, access="any", tag="Auth"
+)
+async def list_sessions(call: Call, query: wire.SessionQuery) -> wire.SessionList:
+    """List the caller's active sessions, newest first, whatever API they signed in by.
+
+    With `user-id`, which can be repeated, those of sub users, each with its user's id.
+    """
+    if not query.user_id:
+        return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+    numbers: dict[Id, int] = {}
+    targets = [await users.listed_for(call, number, numbers) for number in dict.fromkeys(query.user_id)]
+    found = await call.core.family.sessions_of(targets)
+    return wire.listed_with_users((numbers[account.id], session) for account, session in found)
 
 
 @operation("DELETE", f"{BASE}/auth/session", answers={204: None}, tag="Auth")
@@ -67,13 +77,31 @@ async def end_sessions(call: Call) -> None:
     carriers.clear_cookie(call)
 
 
-@operation("DELETE", f"{BASE}/auth/session/{{session_id}}", answers={204: None}, tag="Auth")
-async def end_session(call: Call) -> None:
-    """End one active session of the caller, or of somebody the caller manages.
+@operation(
+    "GET", f"{BASE}/auth/session/{{session_id}}", answers={200: wire.SessionItem}, access="any", tag="Auth"
+)  # fmt: skip
+async def get_session(call: Call) -> wire.SessionItem:
+    """Show one active session of the caller or of a sub user, whatever API it signed in by.
 
     An unknown id and one out of reach are answered alike.
     """
     caller, id = call.signed_in, _session_id(call)
+    found = await call.core.family.session(caller, id)
+    if found.account.id != caller.account.id:
+        await permissions.need_for(call, found.account, "read")
+    return wire.item(found.session)
+
+
+@operation("DELETE", f"{BASE}/auth/session/{{session_id}}", answers={204: None}, tag="Auth")
+async def end_session(call: Call) -> None:
+    """End one active session of the caller or of a sub user, whatever API it signed in by.
+
+    An unknown id and one out of reach are answered alike.
+    """
+    caller, id = call.signed_in, _session_id(call)
+    found = await call.core.family.session(caller, id)
+    if found.account.id != caller.account.id:
+        await permissions.need_for(call, found.account, "write")
     await call.core.sessions.end_one(caller, id, call.client)
     if id == caller.session.id:
         carriers.clear_cookie(call)
@@ -112,20 +140,18 @@ async def change_password(call: Call, body: wire.ChangePassword, query: wire.Cha
     """
     new = Password.from_plain(body.new_password)
     if body.password_update_token is not None:
-        await restoring.set_password(call, body.password_update_token, new)
+        own = call.caller.account.id if call.caller is not None else None
+        await restoring.set_password(call, body.password_update_token, new, of=own)
         return
-    if body.old_password is UNSET:
-        raise Invalid((errors.body_problem(call, "old-password", "required", "is required"),))
-    await call.core.accounts.change_password(
-        _session(call), Password.from_plain(body.old_password), new, call.client, end_others=query.logout_all
-    )
+    caller, old = _session(call), restoring.old_password(call, body)
+    await call.core.accounts.change_password(caller, old, new, call.client, end_others=query.logout_all)
 
 
 def _session(call: Call) -> Caller:
     """Return who changes a password without an update token: somebody signed in. Raises NotSignedIn, NotForKeys."""
     if call.caller is None:
         raise refusals.NotSignedIn
-    if call.caller.session.kind == "key":
+    if call.caller.session.narrow:
         raise refusals.NotForKeys
     return call.caller
 
@@ -154,11 +180,11 @@ async def verify(call: Call, body: wire.Verify) -> wire.Verified:
 def _session_id(call: Call) -> Id:
     """Return the id in the path. Raises Invalid unless it is a UUID as we print them."""
     text = call.path["session_id"]
-    if _UUID.fullmatch(text) is None:
+    if UUID.fullmatch(text) is None:
         raise Invalid((Problem("session-id", "format", "must be a UUID", "path"),))
     return uuid.UUID(text).bytes
 
 
 OPERATIONS: tuple[Operation, ...] = (
-    sign_in, list_sessions, end_sessions, end_session, sign_out, change_password, verify,
+    sign_in, list_sessions, end_sessions, get_session, end_session, sign_out, change_password, verify,
 )  # fmt: skip

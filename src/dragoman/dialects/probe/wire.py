@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from dragoman.model import Millis, Person, Session, SignedIn, uuid_text
 
@@ -46,6 +46,13 @@ class SignOut(Struct, rename="kebab"):
 
     logout_all: bool = False
     ret_url: Hint | None = None
+
+
+class SessionQuery(Struct, frozen=True, rename="kebab"):
+    """Whose sessions are listed."""
+
+    user_id: Annotated[tuple[Annotated[int, Meta(ge=1, lt=10**18)], ...], Meta(max_length=100)] = ()
+    """Repeated; none: the caller's."""
 
 
 class ChangePassword(Struct, rename="kebab"):
@@ -109,6 +116,8 @@ class SessionItem(Struct, frozen=True, rename="kebab"):
     remote_ip: str | UnsetType = UNSET
     ua_type: ClientType = "other"
     user_agent: str = ""
+    user_id: int | UnsetType = UNSET
+    """Whose it is, where `user-id` was asked for."""
 
 
 class SessionList(Struct, frozen=True):
@@ -170,7 +179,12 @@ def verified(person: Person) -> Verified:
 
 def listed(own: Iterable[Session]) -> SessionList:
     """Dress the account's clients in all dialects; keys and child sessions are not clients of their own."""
-    return SessionList([_item(each) for each in own if is_client(each)])
+    return SessionList([item(each) for each in own if is_client(each)])
+
+
+def listed_with_users(found: Iterable[tuple[int, Session]]) -> SessionList:
+    """Dress clients of several accounts, each with the number of its own."""
+    return SessionList([structs.replace(item(each), user_id=number) for number, each in found])
 
 
 def is_client(session: Session) -> bool:
@@ -178,7 +192,8 @@ def is_client(session: Session) -> bool:
     return session.kind == "client" and session.parent is None
 
 
-def _item(session: Session) -> SessionItem:
+def item(session: Session) -> SessionItem:
+    """Dress one signed-in client."""
     ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
     return SessionItem(
         id=uuid_text(session.id),

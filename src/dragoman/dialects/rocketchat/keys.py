@@ -19,7 +19,7 @@ from dragoman.dialects.rocketchat.config import Config
 from dragoman.dialects.rocketchat.errors import failure
 from dragoman.dialects.rocketchat.wire_accounts import Who
 from dragoman.http import Answer, Call, operation
-from dragoman.model import Key
+from dragoman.model import Key, NewKey
 
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -92,8 +92,8 @@ async def generate_personal_token(call: Call, body: NewToken) -> NewPersonalToke
     """Make a personal access token, which never expires. It is shown this once, and its owner is told by mail."""
     if not await _may(call):
         return _NOT_AUTHORIZED
-    keys, form = call.core.access_keys, _form(call)
-    minted = await keys.add(call.signed_in, form, body.token_name, call.client, bypass=body.bypass_two_factor)
+    key = NewKey(body.token_name, body.bypass_two_factor)
+    minted = await call.core.access_keys.add(call.signed_in, _form(call), key, call.client)
     return NewPersonalToken(minted.token, True)
 
 

@@ -54,7 +54,7 @@ class Visit:
     async def client(self) -> Caller:
         """The same, but not with a key (decision 17). Raises NotForKeys too."""
         caller = await self.caller()
-        if caller.session.kind == "key":
+        if caller.session.narrow:
             raise NotForKeys
         return caller
 

@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("session", sa.Column("hint", sa.Text(), nullable=True))
     op.add_column("session", sa.Column("bypass", NUMBER, server_default="0", nullable=False))
     op.add_column("session", sa.Column("proved_client", sa.LargeBinary(), nullable=True))
+    _session_permissions()
     op.add_column("organization", sa.Column("factor_from", NUMBER, nullable=True))
     _document()
     _passkey()
@@ -24,6 +25,11 @@ def upgrade() -> None:
     _picture()
     _provider_link()
     _spent_token()
+
+
+def _session_permissions() -> None:
+    op.add_column("session", sa.Column("permissions", sa.Text(), nullable=True))
+    op.add_column("session", sa.Column("updated_at", NUMBER, nullable=True))
 
 
 def _document() -> None:
