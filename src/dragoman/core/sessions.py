@@ -208,7 +208,7 @@ class Sessions:
 
     async def list_clients(self, account: Id) -> list[Session]:
         """Return the account's live clients in all dialects, newest first: no keys, children folded (decision 20)."""
-        return [each for each in await self.list_own(account) if each.kind == "client" and each.parent is None]
+        return await sessions.list_clients(self._t.db, account, self._t.clock.now())
 
     async def sign_out(self, caller: Caller, client: Client) -> None:
         """End the presented session with its children; a presented key ends itself (table C)."""

@@ -185,6 +185,8 @@ def convert_query(pairs: list[tuple[str, str]], kind: Any) -> Any:
     """Return a value of class `kind` from a query string's pairs; `a[b]=c` is an object, and where a field is a list
     each of its values counts, `a=b&a=c`. Raises Invalid.
     """
+    if not pairs:  # as most requests have it
+        return _converted({}, kind, "query")
     try:
         return _converted(_clean(nested(pairs, _lists_of(kind)), "query"), kind, "query")
     except BadForm as broken:

@@ -112,6 +112,12 @@ _ENDED_SINCE = Statement(
 _LIST = Statement(
     f"select {_COLUMNS} from session s where s.account = :account and {_LIVE} order by s.id desc limit 200", hot=True
 )
+_LIST_CLIENTS = Statement(
+    f"""select {_COLUMNS} from session s
+        where s.account = :account and s.kind = 'client' and s.parent is null and {_LIVE}
+        order by s.id desc limit 200""",
+    hot=True,
+)
 _KEY = Statement(
     f"""select s.id, s.sealed_token from session s
         where s.account = :account and s.ended_at is null and s.kind = 'key' and s.token_use = :use and s.name = :use
@@ -278,6 +284,11 @@ async def ended_since(db: Reader, since: Millis) -> AsyncIterator[list[Id]]:
 async def list_live(db: Reader, account: Id, now: Millis) -> list[Session]:
     """Return the account's live sessions and keys in all dialects, newest first, at most 200."""
     return [Session(*row) for row in await db.all(_LIST, account=account, now=now)]
+
+
+async def list_clients(db: Reader, account: Id, now: Millis) -> list[Session]:
+    """Return the account's live clients in all dialects, newest first, at most 200: no keys, no children."""
+    return [Session(*row) for row in await db.all(_LIST_CLIENTS, account=account, now=now)]
 
 
 async def live_key(db: Reader, account: Id, use: str, now: Millis) -> tuple[Id, bytes] | None:

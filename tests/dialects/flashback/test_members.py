@@ -248,16 +248,19 @@ async def test_somebody_is_invited(acme: Organization) -> None:
     assert own.json()["data"]["validated"] is True
 
 
-async def test_a_password_may_be_given_and_the_address_is_proved_all_the_same(acme: Organization) -> None:
+async def test_a_password_that_was_given_counts_no_more_once_the_address_is_proved(acme: Organization) -> None:
     house = acme.house
     answer = await acme.of[255].call("POST", USERS, json={**BOB, "password": GOOD, "orgRole": 254})
     assert answer.json()["data"]["orgRole"] == 254
     flat = {"email": BOB["email"], "password": GOOD}
     assert_no(await house.post("/user/login", json=flat), 401, "USER_INACTIVE")
     token = await house.token("invite")
-    assert (await house.post("/user/pre-verify-email", json={"token": token})).json()["hasPassword"] is True
-    assert (await house.post("/user/verify-email", json={"token": token})).status_code == 200
-    assert (await house.post("/user/login", json=flat)).status_code == 200
+    assert (await house.post("/user/pre-verify-email", json={"token": token})).json()["hasPassword"] is False
+    assert_no(await house.post("/user/verify-email", json={"token": token}), 400, "PASSWORD_REQUIRED")
+    own = {"email": BOB["email"], "password": "His own horse 7"}
+    assert (await house.post("/user/verify-email", json={"token": token, **own})).status_code == 200
+    assert (await house.post("/user/login", json=own)).status_code == 200
+    assert_no(await house.post("/user/login", json=flat), 401, "INVALID_PASSWORD")
 
 
 async def test_an_invitation_may_wait(acme: Organization) -> None:

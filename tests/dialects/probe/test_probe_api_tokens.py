@@ -387,3 +387,31 @@ async def test_no_token_lies_in_clear(ada: Ada) -> None:
             assert token.encode() not in bytes(hash) + bytes(sealed)
             assert bytes.fromhex(token) not in bytes(hash) + bytes(sealed)
     assert made["token"] not in json.dumps([str(e) for e in await ada.house.core.newest_events(50)])
+
+
+class Lines:
+    """A log that keeps its lines."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def info(self, event: str, **facts: Any) -> None:
+        self.kept.append(f"{event} {facts}")
+
+    error = info
+
+
+async def test_no_log_and_no_metric_ever_holds_a_token_of_the_path(ada: Ada) -> None:
+    lines = Lines()
+    ada.house.app._access_log = ada.house.app._log = lines
+    made = (await ada.made())["token"]
+    for method in ("GET", "PUT", "DELETE", "POST", "PATCH", "GET"):
+        for path in (f"{TOKENS}/{made}", f"{TOKENS}/{made}/more", f"{TOKENS}//{made}"):
+            answer = await ada.ask(method, path, **({"json": {"ttl": "x"}} if method in ("PUT", "POST") else {}))
+            assert answer.status_code in (200, 204, 400, 404, 405)
+            assert answer.status_code == 200 or made not in answer.text
+    metrics = (await ada.house.get("/metrics")).text
+    assert len(lines.kept) > 15
+    assert any("/auth/api-token/{token}" in line for line in lines.kept)
+    for text in (*lines.kept, metrics, str(await ada.house.core.newest_events(50))):
+        assert made not in text

@@ -63,7 +63,7 @@ async def list_sessions(call: Call, query: wire.SessionQuery) -> wire.SessionLis
     With `user-id`, which can be repeated, those of sub users, each with its user's id.
     """
     if not query.user_id:
-        return wire.listed(await call.core.sessions.list_own(call.signed_in.account.id))
+        return wire.listed(await call.core.sessions.list_clients(call.signed_in.account.id))
     numbers: dict[Id, int] = {}
     targets = [await users.listed_for(call, number, numbers) for number in dict.fromkeys(query.user_id)]
     found = await call.core.family.sessions_of(targets)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from dragoman.model import Millis, Person, Session, SignedIn, uuid_text
+from dragoman.model import Id, Millis, Person, Session, SignedIn, uuid_text
 
 UserStatus = Literal["anonymous", "pending", "active", "suspended"]
 ClientType = Literal["browser", "mobile", "bot", "other"]
@@ -178,8 +178,8 @@ def verified(person: Person) -> Verified:
 
 
 def listed(own: Iterable[Session]) -> SessionList:
-    """Dress the account's clients in all dialects; keys and child sessions are not clients of their own."""
-    return SessionList([item(each) for each in own if is_client(each)])
+    """Dress the account's clients in all dialects."""
+    return SessionList([item(each) for each in own])
 
 
 def listed_with_users(found: Iterable[tuple[int, Session]]) -> SessionList:
@@ -187,21 +187,23 @@ def listed_with_users(found: Iterable[tuple[int, Session]]) -> SessionList:
     return SessionList([structs.replace(item(each), user_id=number) for number, each in found])
 
 
-def is_client(session: Session) -> bool:
-    """Tell whether a session is one that the list shows: neither a key nor folded into its parent (decision 20)."""
-    return session.kind == "client" and session.parent is None
-
-
 def item(session: Session) -> SessionItem:
     """Dress one signed-in client."""
-    ends = [end for end in (session.ends_at, session.idle_until) if end is not None]
+    ends_at, idle_until = session.ends_at, session.idle_until
+    if idle_until is not None and (ends_at is None or idle_until < ends_at):
+        ends_at = idle_until
+    return _item(session.id, session.created_at, ends_at, session.address, session.user_agent)
+
+
+@lru_cache(maxsize=4096)
+def _item(id: Id, created_at: Millis, ends_at: Millis | None, address: str, user_agent: str) -> SessionItem:
     return SessionItem(
-        id=uuid_text(session.id),
-        created=time_text(session.created_at),
-        expire=time_text(min(ends)) if ends else UNSET,
-        remote_ip=session.address or UNSET,
-        ua_type=client_type(session.user_agent),
-        user_agent=session.user_agent,
+        id=uuid_text(id),
+        created=time_text(created_at),
+        expire=UNSET if ends_at is None else time_text(ends_at),
+        remote_ip=address or UNSET,
+        ua_type=client_type(user_agent),
+        user_agent=user_agent,
     )
 
 
