@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from dragoman import sections, test_mode
+from dragoman.adapters.captcha.siteverify import Site, SiteVerify
 from dragoman.adapters.upstream.github import GithubProvider
 from dragoman.adapters.upstream.oidc import OidcProvider
 from dragoman.adapters.upstream.place import Place
@@ -27,6 +28,7 @@ from dragoman.core.hashing import Limits as PoolLimits
 from dragoman.core.limits import DAY, HOUR, MINUTE, Budget, Budgets, Window
 from dragoman.core.policy import Mailing, PasskeyPlace, Policy
 from dragoman.core.ports import (
+    Captcha,
     Clock,
     Directory,
     Letter,
@@ -90,6 +92,7 @@ def mounts(settings: Settings) -> tuple[Mount, ...]:
         (of.pocketm8, pocketm8.DIALECT),
         (of.probe, probe.dialect(probe.Config(
             ret_url_origins=of.probe.ret_url_origins, cookie_site=of.probe.cookie_site, origins=of.probe.origins,
+            query_tokens=of.probe.query_tokens,
             token_calls=of.probe.token_calls,
         ))),
         (of.flashback, flashback.dialect(flashback.Config(
@@ -260,6 +263,18 @@ def providers(settings: Settings, clock: Clock) -> dict[str, Offered]:
     return found
 
 
+def captchas(settings: Settings, clock: Clock) -> dict[str, Captcha]:
+    """Return what checks captchas, by the name of the door that asks for them."""
+    given = settings.dialects.probe
+    if not given.captcha_url:
+        return {}
+    site = Site(
+        url=given.captcha_url, secret=Secret(given.captcha_secret), hosts=given.captcha_hosts,
+        action=given.captcha_action, score=given.captcha_score, timeout=given.captcha_seconds,
+    )  # fmt: skip
+    return {"probe": SiteVerify(site, clock)}
+
+
 async def open_database(settings: Settings, random: Random) -> Engine:
     """Open the configured database. Raises StorageUnavailable."""
     if settings.storage.postgres:
@@ -370,9 +385,10 @@ async def core_over(
     )
     port, rules = directory(settings, clock)
     offered = providers(settings, clock)
+    verifiers = captchas(settings, clock)
     core = Core(
         db, sealer, pool, clock, random, doors=doors, configured=configured(settings), directory=port,
-        directory_rules=rules, providers=offered,
+        directory_rules=rules, providers=offered, captchas=verifiers,
     )  # fmt: skip
     try:
         await core.start()
@@ -383,6 +399,8 @@ async def core_over(
             await port.close()
         for each in offered.values():
             await each.port.close()
+        for verifier in verifiers.values():
+            await verifier.close()
         pool.close()
 
 

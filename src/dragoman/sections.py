@@ -540,6 +540,31 @@ class Probe(Dialect, frozen=True, forbid_unknown_fields=True):
     cookie_site: Annotated[
         Literal["lax", "none"], Meta(description="SameSite of the `jwt` cookie; `none` for other sites' pages.")
     ] = "lax"
+    query_tokens: Annotated[
+        bool,
+        Meta(description="Whether credentials in the query string (`token`, `jwt`) count; other programs log those."),
+    ] = True
+    captcha_url: Annotated[
+        str,
+        Meta(
+            description="Verifier of captchas, of the siteverify shape, `https://host/siteverify`; empty: any captcha"
+            " header of 6 characters passes."
+        ),
+    ] = ""
+    captcha_secret: Annotated[str, Meta(description="Our secret at that verifier.")] = ""
+    captcha_hosts: Annotated[
+        tuple[str, ...],
+        Meta(description="Host names of the pages whose captchas count; empty: all that the secret is good for."),
+    ] = ()
+    captcha_action: Annotated[
+        str, Meta(description="What the page must have called the act (`action`); empty: anything.")
+    ] = ""
+    captcha_score: Annotated[
+        float, Meta(ge=0.0, le=1.0, description="Least score, of a verifier that gives one; 0: any.")
+    ] = 0.0
+    captcha_seconds: Annotated[
+        float, Meta(gt=0.0, le=30.0, description="Seconds for one question to the verifier.")
+    ] = 3.0
     token_calls: Annotated[
         int, Meta(ge=0, description="Calls that one API token may make in a minute; 0 for no bound.")
     ] = 100

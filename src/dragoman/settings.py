@@ -7,6 +7,7 @@ are comma-separated. All faults of a configuration are reported together.
 from __future__ import annotations
 
 import functools
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
@@ -28,6 +29,7 @@ from dragoman.sections import (
     Mail,
     Passkeys,
     Passwords,
+    Probe,
     Provider,
     Providers,
     Server,
@@ -39,7 +41,7 @@ SECRETS = frozenset(
         "storage.postgres", "server.rates_url", "mail.password",
         "directory.bind_password", "dialects.rocketchat.create_tokens_secret",
         "providers.google.client_secret", "providers.github.client_secret", "providers.microsoft.client_secret",
-        "providers.oidc.client_secret", "accounts.registration_secret",
+        "providers.oidc.client_secret", "accounts.registration_secret", "dialects.probe.captcha_secret",
     }
 )  # fmt: skip
 """Settings whose value may hold a password: never printed."""
@@ -52,6 +54,7 @@ NOTICES = frozenset(
     }
 )  # fmt: skip
 """What `mail.notices_off` may name: the notices of core/letters.py, not imported for this (a test compares them)."""
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 OTHER_VARIABLES = frozenset({"DRAGOMAN_CONFIG", "DRAGOMAN_ADMIN_EMAIL", "DRAGOMAN_ADMIN_PASSWORD"})
 """Variables that the command line reads and that are no settings."""
 
@@ -292,6 +295,7 @@ def _contradictions(settings: Settings) -> list[str]:
     faults += _registration_faults(settings)
     faults += _directory_faults(settings.directory)
     faults += _provider_faults(settings.providers)
+    faults += _probe_faults(settings.dialects.probe)
     for name in settings.dialects.__struct_fields__:
         section = getattr(settings.dialects, name)
         for link in ("link_reset", "link_verify", "link_invite", "link_activate"):
@@ -353,6 +357,25 @@ def _provider_faults(given: Providers) -> list[str]:
     called = given.oidc.name
     if given.oidc.client_id and (called in ("google", "github", "microsoft") or not called.isidentifier()):
         faults.append(f"providers.oidc.name: found {called!r}, expected a word that no other provider has")
+    return faults
+
+
+def _probe_faults(given: Probe) -> list[str]:
+    faults = []
+    for name in ("origins", "ret_url_origins"):
+        for found in getattr(given, name):
+            if _ORIGIN.fullmatch(found) is None:
+                faults.append(
+                    f"dialects.probe.{name}: found {found!r}, expected an origin as https://app.example.com, in lower"
+                    " case and without a path"
+                )
+    if given.captcha_url and not _usable(given.captcha_url):
+        faults.append(
+            f"dialects.probe.captcha_url: found {given.captcha_url!r}, expected https://host/path without name and"
+            " password in it"
+        )
+    if bool(given.captcha_url) != bool(given.captcha_secret):
+        faults.append("dialects.probe.captcha_url, dialects.probe.captcha_secret: give both or neither")
     return faults
 
 

@@ -107,6 +107,31 @@ async def test_a_reset_ends_everything_and_the_new_password_signs_in_everywhere(
     assert [one.to for one in await house.letters("password_reset")] == [EMAIL]
 
 
+async def in_probe(house: House, token: str) -> httpx2.Response:
+    """Exchange the mail's token as Probe wants it, and set the password with what came for it."""
+    restored = {"password-restore-token": token}
+    found = await house.post(f"{PROBE.base}/auth/password-restore-verify", json=restored, headers=CAPTCHA, address=HOME)
+    body = {"password-update-token": found.json()["password-update-token"], "new-password": NEW}
+    return await house.request("PUT", f"{PROBE.base}/auth/current/password", json=body, address=HOME)
+
+
+@pytest.mark.parametrize("use", [on_the_page, in_probe])
+async def test_a_reset_asked_for_in_probe_does_the_same(house: House, use: Use) -> None:
+    """Its mails hold a token of a form of its own, which our page takes and no other dialect does."""
+    await house.ada()
+    held = await signed_in_everywhere(house)
+    asked = Call("probe", f"{PROBE.base}/auth/password-restore", by_address)
+    assert (await asked.send(house, EMAIL)).json() == {"success": True}
+    token = await house.token("reset")
+    for other in USE_RESET:
+        assert (await other.send(house, token)).status_code == 400
+    assert (await use(house, token)).status_code in (200, 204)
+    assert await live(house, held) == set()
+    for driver in DRIVERS:
+        await driver.refused(house.request, "wrong")
+        await driver.held(house.request, EMAIL, NEW)
+
+
 @pytest.mark.parametrize("use", [use for _, use in USES], ids=[name for name, _ in USES])
 async def test_a_reset_leaves_the_second_factor_and_never_tells_of_it(house: House, use: Use) -> None:
     with_factor, without = await house.ada(), await house.add(email="bob@example.com", verified=True)

@@ -139,8 +139,15 @@ def _pipe() -> tuple[int, int]:
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Browser]:
-    """Run Chromium with a profile of its own in `folder`. Fails where it is not installed: `make components` does."""
+def chromium(folder: Path, *, third_party_cookies: bool = False) -> Iterator[Browser]:
+    """Run Chromium with a profile of its own in `folder`. Fails where it is not installed: `make components` does.
+
+    :param third_party_cookies: whether pages of other sites may use cookies, as its user may allow.
+    """
+    if third_party_cookies:
+        preferences = folder / "profile" / "Default" / "Preferences"
+        preferences.parent.mkdir(parents=True)
+        preferences.write_text(json.dumps({"profile": {"cookie_controls_mode": 0, "block_third_party_cookies": False}}))
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         raise RuntimeError("Chromium is not installed; run: make components")

@@ -154,11 +154,14 @@ async def _login_as_form(guest: Guest) -> httpx2.Response:
     return await guest.call("POST", "/api/v1/login", data={"user": guest.username, "password": guest.password})
 
 
+CAPTCHA = {"X-Recaptcha-Token": "a-captcha"}
+
+
 def _asks(dialect: str, path: str) -> Recipe:
     """Ask for a mail."""
 
     async def send(guest: Guest) -> httpx2.Response:
-        return await guest.call("POST", path, json={"email": guest.email})
+        return await guest.call("POST", path, json={"email": guest.email}, headers=CAPTCHA)
 
     return Recipe(dialect, "POST", path, "", "nothing", send)
 
@@ -170,7 +173,7 @@ def _mailed(dialect: str, path: str, purpose: Purpose, form: str = "", *, makes:
         own = guest.house.core.doors[dialect]
         token = await guest.house.ticket(purpose, guest.person, door=own)
         filled = {name.replace("_", "-"): text.replace("{token}", token) for name, text in body.items()}
-        return await guest.call("POST", path, json=filled, headers={"X-Recaptcha-Token": "a-captcha"})
+        return await guest.call("POST", path, json=filled, headers=CAPTCHA)
 
     return Recipe(dialect, "POST", path, form, "ticket", send, makes)
 
@@ -466,6 +469,34 @@ def _probe(method: str, path: str, *, full_only: bool = False, query: str = "") 
     return Recipe("probe", method, path, query, "session", send, full_only=full_only)
 
 
+def _probe_provider(form: str, provider: str) -> Recipe:
+    """Sign in with a provider's token, which comes in a JSON body, a form, or cookies."""
+    path = f"{_PROBE}/oauth-sign-in"
+
+    async def send(guest: Guest) -> httpx2.Response:
+        await kit_provided.link(guest.house, guest.person, provider)
+        token = kit_provided.token(guest.house, guest.person)
+        sent: dict[str, dict[str, Any]] = {
+            "JSON": {"json": {"oauth-provider-token": {"provider": provider, "token": token}}},
+            "form": {"data": {"oauth-token[provider]": provider, "oauth-token[token]": token}},
+            "cookies": {"headers": {"Cookie": f"oauth-provider-name={provider}; oauth-provider-token={token}"}},
+        }
+        return await guest.call("POST", path, **sent[form])
+
+    return Recipe("probe", "POST", path, form, "provider", send, 1)
+
+
+async def _probe_sign_up(guest: Guest) -> httpx2.Response:
+    body = {"email": f"pr-{guest.email}", "password": NEW_PASSWORD, "first-name": "New"}
+    return await guest.call("POST", f"{_PROBE}/sign-up", json=body, headers=CAPTCHA)
+
+
+async def _probe_update(guest: Guest) -> httpx2.Response:
+    token = await guest.house.ticket("update", guest.person, door=guest.house.core.doors["probe"])
+    body = {"password-update-token": token, "new-password": NEW_PASSWORD}
+    return await guest.call("PUT", f"{_PROBE}/current/password", json=body)
+
+
 def _probe_token(method: str, query: str = "", **how: Any) -> Recipe:
     """Call with the guest's own API token in the path; a key names itself."""
 
@@ -562,6 +593,13 @@ PROBE = (
     _probe_password("data"),
     _probe_password("json", "?logout-all=true"),
     _mailed("probe", f"{_PROBE}/verify", "verify", verify_token="{token}"),
+    _probe_provider("JSON", "google"),
+    _probe_provider("form", "microsoft"),
+    _probe_provider("cookies", "google"),
+    Recipe("probe", "POST", f"{_PROBE}/sign-up", "", "nothing", _probe_sign_up),
+    _asks("probe", f"{_PROBE}/password-restore"),
+    _mailed("probe", f"{_PROBE}/password-restore-verify", "reset", password_restore_token="{token}"),
+    Recipe("probe", "PUT", f"{_PROBE}/current/password", "update token", "ticket", _probe_update),
 )
 
 

@@ -110,6 +110,7 @@ _OF_CORE = frozenset(
         "activation",
         "addresses",
         "administration",
+        "captchas",
         "clock",
         "devices",
         "directory",

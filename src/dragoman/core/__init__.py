@@ -15,6 +15,7 @@ from dragoman.core.activation import Activation
 from dragoman.core.addresses import Addresses
 from dragoman.core.administration import Administration
 from dragoman.core.background import Background
+from dragoman.core.captchas import Captchas
 from dragoman.core.devices import Devices
 from dragoman.core.directory import Consultation, Rules
 from dragoman.core.documents import Documents
@@ -39,7 +40,7 @@ from dragoman.core.own_factors import OwnFactors
 from dragoman.core.passkeys import Passkeys
 from dragoman.core.people import People
 from dragoman.core.pictures import Pictures
-from dragoman.core.ports import Clock, Directory, Random
+from dragoman.core.ports import Captcha, Clock, Directory, Random
 from dragoman.core.preferences import Preferences
 from dragoman.core.proving import Proving
 from dragoman.core.recovery import Recovery
@@ -67,7 +68,7 @@ class Core:
     def __init__(
         self, db: Engine, sealer: Sealer, pool: HashPool, clock: Clock, random: Random, *, doors: Iterable[Door],
         configured: Configured, directory: Directory | None = None, directory_rules: Rules = Rules(),  # noqa: B008
-        providers: Mapping[str, Offered] = MappingProxyType({}),
+        providers: Mapping[str, Offered] = MappingProxyType({}), captchas: Mapping[str, Captcha] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         by_name = {door.name: door for door in doors}
         self.doors = by_name
@@ -118,6 +119,7 @@ class Core:
         self.outbox = Outbox(self._tools)
         self.observed = Observed(self._tools)
         self.documents = Documents(self._tools)
+        self.captchas = Captchas(captchas)
         self.administration = Administration(self._tools, self.accounts, self.life, self.addresses)
         self._swept_at = 0
         self._surveyed_at = 0

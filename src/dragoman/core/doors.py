@@ -37,6 +37,12 @@ class Door(Struct, frozen=True):
     signed limited token that names the attempt (decision 4)."""
     ticket: Signed | None = None
     """The form of a mailed verification token where the contract names one; None for 43 random characters."""
+    reset_ticket: Signed | None = None
+    """The same for a mailed token to set a new password."""
+    update_ticket: Signed | None = None
+    """What such a token is exchanged for, where the contract has a step between the mail and the new password."""
+    conceals: bool = False
+    """Whether the contract wants nobody told at a registration that an address is taken (decision 29)."""
     mixed_password: bool = False
     """Whether a new password needs an upper-case letter, a lower-case one and a digit beside the policy of all doors,
     since the contract says so (decision 26)."""
@@ -62,6 +68,10 @@ class Door(Struct, frozen=True):
     """A key that is shown with each sign-in and made at the first (decision 22)."""
     marks: bool = False
     """Whether a finished sign-in leaves a mark in the browser (decision 36)."""
+
+    def ticket_of(self, purpose: str) -> Signed | None:
+        """Return the form of tokens for a purpose of tickets; None for random characters."""
+        return {"verify": self.ticket, "reset": self.reset_ticket, "update": self.update_ticket}.get(purpose)
 
     @property
     def chain_use(self) -> str:

@@ -35,7 +35,7 @@ def uses_of(doors: Iterable[Door]) -> tuple[KeyUse, ...]:
     """Return every key that these doors need."""
     found: dict[str, KeyUse] = {}
     for door in doors:
-        for form in (door.token, door.attempt, door.ticket):
+        for form in (door.token, door.attempt, door.ticket, door.reset_ticket, door.update_ticket):
             if isinstance(form, Signed | Sealed):
                 algorithm = form.algorithm if isinstance(form, Signed) else "A256GCM"
                 life = form.life_seconds or door.absolute or 0

@@ -208,6 +208,20 @@ class IdentityProvider(Protocol):
         """Let go of what is open."""
 
 
+class Captcha(Protocol):
+    """Tells whether a person solved a puzzle that a page showed."""
+
+    async def check(self, answer: Secret, address: str) -> None:
+        """Ask whether an answer is good; ends in bounded time whatever the other side does.
+
+        :param address: of the client, empty where it is not known. Raises TokenRefused where the answer is not good,
+            ProviderUnreachable, ProviderBusy.
+        """
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+
+
 class SystemClock:
     """The machine's clock, kept from going back within this process."""
 

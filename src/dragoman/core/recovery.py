@@ -23,7 +23,7 @@ from dragoman.core.passwords import hashed
 from dragoman.core.refusals import Refusal
 from dragoman.core.tickets import DAY, HOUR, LIVES, Draft, Purpose
 from dragoman.core.tools import Tools
-from dragoman.model import Account, Caller, Client, Id, IdentifierKind, Millis, Password, Person, uuid_text
+from dragoman.model import Account, Caller, Client, Id, IdentifierKind, Millis, Password, Person, Secret, uuid_text
 from dragoman.storage import accounts, attempts, codes, counters, credentials, sessions, tickets
 from dragoman.storage import identifiers as stored
 from dragoman.storage.engine import Tx
@@ -56,6 +56,14 @@ class Linked(Struct, frozen=True):
     """The address it was sent to, folded; of `undo` the address or number that comes back; may be empty."""
     gone: str = ""
     """Of `undo`: the address or number that is taken away."""
+
+
+class Exchanged(Struct, frozen=True):
+    """What a link to reset was exchanged for."""
+
+    token: Secret
+    created_at: Millis
+    ends_at: Millis
 
 
 class Deed(Struct, frozen=True):
@@ -99,15 +107,41 @@ class Recovery:
 
     # ------------------------------------------------------------ asking for a link
 
-    async def request_reset(self, door: str, address: str, client: Client) -> None:
+    async def request_reset(self, door: str, address: str, client: Client, *, form: Door | None = None) -> None:
         """Mail a link to set a new password, if an active account can be reached at this address.
 
         Nothing tells whether it was: one transaction with one event either way, answered at the slot. A claimed
         address is written to only while the account has no other, and proving it ends what its registrant holds
-        (decision 15). Raises NotOffered where passwords are not reset by mail.
+        (decision 15).
+
+        :param form: the door whose form the token has, None for the usual one. Raises NotOffered where passwords are
+            not reset by mail.
         """
         await self.offer_reset()
-        await self._request("reset", door, address, client)
+        await self._request("reset", door, address, client, form=form)
+
+    async def exchange_reset(self, door: Door, presented: str, client: Client) -> Exchanged:
+        """Exchange the token of a mailed link to reset for one that sets the password (`use("update", ...)`), once.
+
+        Raises BadTicket, TicketExpired; NotOffered as `request_reset` does.
+        """
+        await self.offer_reset()
+        t = self._t
+        before, account = await self._found("reset", presented, door)
+        draft = t.tickets.exchanged(before, door)
+        after = draft.ticket
+
+        async def fn(tx: Tx) -> bool:
+            if not await t.tickets.renew(tx, before, draft):
+                return False
+            await events.record(
+                tx, "link_used", after.created_at, client=client, account=account.id, purpose="exchange"
+            )  # fmt: skip
+            return True
+
+        if not await t.db.transaction(fn):
+            raise refusals.BadTicket
+        return Exchanged(Secret(draft.token), after.created_at, after.ends_at)
 
     async def offer_reset(self) -> None:
         """Raise NotOffered where passwords are not reset by mail: switched off, or no mail is sent."""
@@ -358,10 +392,11 @@ class Recovery:
     ) -> Person:  # fmt: skip
         """Do what the link is for, once, without signing anybody in; return the person as it is then.
 
-        `reset` sets the password and ends every session and key; `verify` proves the address; `invite` activates the
-        account and sets its password; `undo` brings an address back; `open` lets the owner in again from this network.
-        Where an account had nothing but claimed addresses and somebody else than its registrant proves one, all that
-        let him in ends, his password too; `password` then takes its place (decision 15).
+        `reset`, and `update` that it was exchanged for, set the password and end every session and key; `verify` proves
+        the address; `invite` activates the account and sets its password; `undo` brings an address back; `open` lets
+        the owner in again from this network. Where an account had nothing but claimed addresses and somebody else than
+        its registrant proves one, all that let him in ends, his password too; `password` then takes its place
+        (decision 15).
 
         :param by: who is signed in where the link is used. Raises BadTicket, TicketExpired, PasswordNeeded,
             WeakPassword.
@@ -380,6 +415,7 @@ class Recovery:
         t = self._t
         ticket, account = await self._found(purpose, presented, door)
         person = await t.people.of(account)
+        purpose = "reset" if purpose == "update" else purpose
         sealed = None
         needs = purpose == "reset" or (purpose == "invite" and not person.has_password)
         if needs and password is None:

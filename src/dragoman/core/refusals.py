@@ -213,6 +213,10 @@ class TooSoon(Waiting):
     """The same was sent a moment ago; asked again later it will be sent again."""
 
 
+class CaptchaRefused(Refusal):
+    """The answer to a captcha is not good, or was used before."""
+
+
 class SettingRefused(Refusal):
     """A setting cannot take this value: unknown, of the wrong kind, or looser than the configuration file allows."""
 

@@ -137,15 +137,15 @@ class Registration:
         """Add an account for whoever asks, with a mail to prove its address; sign it in at this door where wished.
 
         Where the operator approves newcomers first, the account waits as suspended and is not signed in. Where accounts
-        are concealed (decision 29), the answer tells nothing, whether or not the address is taken, and its owner gets a
-        mail either way.
+        are concealed (decision 29, `Door.conceals`), the answer tells nothing, whether or not the address is taken, and
+        its owner gets a mail either way.
 
         Raises RegistrationClosed, RegistrationSecret; BadIdentifier (email, username, name, organization),
         WeakPassword; IdentifierTaken (username before email); TooSoon after too many registrations from the network,
         Busy, and what `SignIn.with_proof` raises.
         """
         policy = await self._t.policy()
-        conceals = _admitted(policy, new)
+        conceals = _admitted(policy, door, new)
         shown, folded, wanted = _checked(policy, door, new)
         tells = await self._ask(policy, client, folded, wanted if new.username else None, conceals=conceals)
         plan = await self._plan(policy, door, new, client, shown=shown, wanted=wanted, chosen=tells)
@@ -322,10 +322,10 @@ class Registration:
         return await self._t.letters.draft("registered_already", person, held.shown, life=LIVES["verify"])
 
 
-def _admitted(policy: Policy, new: Newcomer) -> bool:
+def _admitted(policy: Policy, door: Door, new: Newcomer) -> bool:
     """Tell whether this registration conceals who has an account. Raises RegistrationClosed, RegistrationSecret."""
     mode = policy.registration if new.company is None else policy.sign_up
-    conceals = policy.conceal_accounts or mode == "private"
+    conceals = policy.conceal_accounts or mode == "private" or door.conceals
     if mode == "disabled" or (conceals and not policy.mail.enabled):
         raise refusals.RegistrationClosed
     if mode == "secret":

@@ -18,15 +18,18 @@ from dragoman.storage import tickets
 from dragoman.storage.engine import Reader, Tx
 from dragoman.storage.tickets import Ticket
 
-Purpose = Literal["reset", "verify", "invite", "activate", "undo", "open", "magic"]
+Purpose = Literal["reset", "update", "verify", "invite", "activate", "undo", "open", "magic"]
 MINUTE: Millis = 60_000
 HOUR: Millis = 60 * MINUTE
 DAY: Millis = 24 * HOUR
 LIVES: Mapping[Purpose, Millis] = {
-    "reset": HOUR, "verify": DAY, "invite": 7 * DAY, "activate": 7 * DAY, "undo": 7 * DAY, "open": DAY,
-    "magic": 10 * MINUTE,
+    "reset": HOUR, "update": 15 * MINUTE, "verify": DAY, "invite": 7 * DAY, "activate": 7 * DAY, "undo": 7 * DAY,
+    "open": DAY, "magic": 10 * MINUTE,
 }  # fmt: skip
 """How long each is good (decision 44)."""
+KEPT_AS: Mapping[Purpose, Purpose] = {"update": "reset"}
+"""An `update` is a `reset` that was exchanged: the same ticket under another token, so that what voids the one voids
+the other."""
 KEPT = 3
 """Live ones per account and purpose; the oldest beyond go."""
 UNDO_KEPT = 250
@@ -60,7 +63,7 @@ class Tickets:
         ends_at = now + LIVES[purpose]
         token, hash = self._draw(purpose, account, door, ends_at)
         id = self._random.bytes(HANDLE_BYTES)
-        return Draft(token, Ticket(id, hash, purpose, account, about, now, ends_at, None))
+        return Draft(token, Ticket(id, hash, KEPT_AS.get(purpose, purpose), account, about, now, ends_at, None))
 
     def redraft(self, ticket: Ticket, *, door: Door | None = None) -> Draft:
         """Draw another token for a ticket that is to be mailed again."""
@@ -70,13 +73,21 @@ class Tickets:
         token, hash = self._draw(purpose, ticket.account, door, ends_at)
         return Draft(token, replace(ticket, hash=hash, created_at=now, ends_at=ends_at))
 
+    def exchanged(self, ticket: Ticket, door: Door) -> Draft:
+        """Draw what a ticket to reset is exchanged for, in the form that `door` has for it; `renew` stores it."""
+        now = self._clock.now()
+        ends_at = now + LIVES["update"]
+        token, hash = self._draw("update", ticket.account, door, ends_at)
+        return Draft(token, replace(ticket, hash=hash, created_at=now, ends_at=ends_at))
+
     def _draw(self, purpose: Purpose, account: Id, door: Door | None, ends_at: Millis) -> tuple[str, bytes]:
-        if door is None or door.ticket is None or purpose != "verify":
+        form = None if door is None else door.ticket_of(purpose)
+        if door is None or form is None:
             token = base64url.encode(self._random.bytes(TOKEN_BYTES))
             return token, _hash(purpose, token.encode())
         handle = self._random.bytes(HANDLE_BYTES)
         claims = {"sub": uuid_text(account)}
-        token = self._tokens.issue_for(door.ticket, door.name, handle, claims, ends_at)
+        token = self._tokens.issue_for(form, door.name, handle, claims, ends_at)
         return token, _hash(purpose, handle)
 
     async def put(self, tx: Tx, draft: Draft) -> None:
@@ -95,7 +106,7 @@ class Tickets:
         Raises BadTicket for whatever is wrong with it, TicketExpired when it was good once.
         """
         ticket = await tickets.find(self._db, _hash(purpose, self._handle(purpose, presented, door)))
-        if ticket is None or ticket.purpose != purpose or ticket.used_at is not None:
+        if ticket is None or ticket.purpose != KEPT_AS.get(purpose, purpose) or ticket.used_at is not None:
             raise refusals.BadTicket
         if ticket.ends_at <= self._clock.now():
             raise refusals.TicketExpired
@@ -106,10 +117,11 @@ class Tickets:
         return _hash(purpose, presented.encode("utf-8", "surrogatepass"))
 
     def _handle(self, purpose: Purpose, presented: str, door: Door | None) -> bytes:
-        if door is None or door.ticket is None or purpose != "verify":
+        form = None if door is None else door.ticket_of(purpose)
+        if door is None or form is None:
             return presented.encode("utf-8", "surrogatepass")
         try:
-            return self._tokens.read(door.ticket, door.name, presented).session_id or b""
+            return self._tokens.read(form, door.name, presented).session_id or b""
         except TokenExpired:
             raise refusals.TicketExpired from None
         except BadToken:

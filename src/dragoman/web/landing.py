@@ -199,7 +199,7 @@ async def _linked(call: Call, purpose: Purpose) -> tuple[Linked, Door | None]:
     token = call.path["token"]
     doors: list[Door | None] = [None]
     if "." in token:
-        doors = [door for door in call.core.doors.values() if door.ticket is not None]
+        doors = [door for door in call.core.doors.values() if door.ticket_of(purpose) is not None]
     refused = BadTicket()
     for door in doors:
         try:

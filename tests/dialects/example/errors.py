@@ -64,6 +64,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotToOneself: _FORBIDDEN,
     refusals.WrongStatus: _ODD,
     refusals.DocumentRefused: _ODD,
+    refusals.CaptchaRefused: _ODD,
     refusals.AlreadyEnrolled: _TAKEN,
     refusals.NotEnrolled: _NONE,
     refusals.BadPicture: _ODD,

@@ -100,6 +100,12 @@ def _of_registration(settings: Settings) -> list[Finding]:
             Finding("note", "accounts.registration", "anybody may join the default organization, whose members see each"
                     " other", "set it to secret, or accounts.approval = true")
         )  # fmt: skip
+    probe, mails = settings.dialects.probe, settings.mail.transport != "off"
+    if probe.enabled and mails and settings.accounts.sign_up in ("public", "private") and not probe.captcha_url:
+        found.append(
+            Finding("note", "dialects.probe.captcha_url", "programs may sign up and ask for mails: any captcha header"
+                    " of 6 characters passes", "name a verifier of the siteverify shape, with captcha_secret")
+        )  # fmt: skip
     return found
 
 

@@ -118,6 +118,7 @@ REFUSALS: Mapping[type[Refusal], No] = {
     refusals.LastOwner: No(400, "LAST_OWNER", "Nobody else owns the organization"),
     refusals.NotToOneself: No(400, "INVALID_REQUEST", "You may do this to others only"),
     refusals.WrongStatus: No(400, "INVALID_REQUEST", "The user's present state does not allow it"),
+    refusals.CaptchaRefused: No(400, "INVALID_REQUEST", "The captcha was not solved"),
     refusals.DocumentRefused: No(400, "INVALID_REQUEST", "The settings cannot be kept"),
     refusals.AlreadyEnrolled: No(400, "INVALID_REQUEST", "The method is enabled already"),
     refusals.NotEnrolled: No(400, "INVALID_REQUEST", "The method is not enabled"),

@@ -70,6 +70,7 @@ REFUSALS: Mapping[type[Refusal], tuple[int, str]] = {
     refusals.NotToOneself: (403, "FORBIDDEN"),
     refusals.WrongStatus: (403, "FORBIDDEN"),
     refusals.DocumentRefused: (403, "FORBIDDEN"),
+    refusals.CaptchaRefused: (403, "FORBIDDEN"),
 }
 
 FAULTS: Mapping[type[Fault], tuple[int, str]] = {

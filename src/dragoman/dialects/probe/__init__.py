@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dragoman.dialects.probe import api_tokens, minting, routes, users
+from dragoman.dialects.probe import api_tokens, minting, providers, registering, restoring, routes, users
 from dragoman.dialects.probe.carriers import JWT_COOKIE, authenticate
 from dragoman.dialects.probe.door import BASE, DOOR, MARK_COOKIE, MEDIA, Config
 from dragoman.dialects.probe.errors import Error, fault, refuse
@@ -26,7 +26,15 @@ def dialect(config: Config | None = None) -> Dialect:
         title="Probe",
         prefixes=(BASE, MEDIA),
         door=DOOR,
-        operations=(*routes.OPERATIONS, *users.OPERATIONS, *api_tokens.OPERATIONS, *minting.OPERATIONS),
+        operations=(
+            *routes.OPERATIONS,
+            *providers.OPERATIONS,
+            *registering.OPERATIONS,
+            *restoring.OPERATIONS,
+            *users.OPERATIONS,
+            *api_tokens.OPERATIONS,
+            *minting.OPERATIONS,
+        ),
         refuse=refuse,
         fault=fault,
         authenticate=authenticate,

@@ -16,6 +16,7 @@ from dragoman.http import Call, Invalid, Problem
 from dragoman.model import Caller, Millis, SignedIn
 
 JWT_COOKIE = "jwt"
+PROVIDER_COOKIES = ("oauth-provider-name", "oauth-email", "oauth-provider-token")
 CAPTCHA_HEADER = "X-Recaptcha-Token"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _URL = re.compile(r"(?i:(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?)(?=[/?#]|\Z)[^\s\\\x00-\x1f\x7f]*")
@@ -90,10 +91,14 @@ async def confirmed_user(call: Call, address: str | None) -> str | None:
     return address if any(identifiers.fold("email", own.shown) == wanted for own in person.emails) else None
 
 
-def captcha(call: Call) -> None:
-    """Demand the captcha header. Raises Invalid without it; any value of 6 characters passes (contract section 2.7)."""
-    if len(call.header("x-recaptcha-token") or "") < CAPTCHA_LENGTH:
+async def captcha(call: Call) -> None:
+    """Demand the captcha header (contract section 2.7). Raises Invalid without 6 characters in it, CaptchaRefused, and
+    Busy or Unavailable where the verifier gives no answer; without a verifier anything of that length passes.
+    """
+    answer = call.header("x-recaptcha-token") or ""
+    if len(answer) < CAPTCHA_LENGTH:
         raise Invalid((Problem(CAPTCHA_HEADER, "too_short", f"length must be >= {CAPTCHA_LENGTH}", "header"),))
+    await call.core.captchas.check(DOOR, answer, call.client)
 
 
 def return_url(call: Call, url: str | None) -> str | None:
@@ -119,11 +124,17 @@ def clear_cookie(call: Call) -> None:
     _set(call, JWT_COOKIE, "", 0)
 
 
+def clear_provider_cookies(call: Call) -> None:
+    """Make the browser forget a login that began with a provider, once it is done (contract section 3.2)."""
+    for name in PROVIDER_COOKIES:
+        if name in call.cookies:
+            _set(call, name, "", 0)
+
+
 def _set(call: Call, name: str, value: str, life: int) -> None:
-    secure = _secure(call)
-    # Browsers drop a cookie that says SameSite=None without Secure.
-    site = call.config(Config).cookie_site if secure else "lax"
-    call.set_cookie(name, value, max_age=life, secure=secure, same_site=site)
+    site = call.config(Config).cookie_site
+    # Browsers drop a cookie that says SameSite=None without Secure; on this machine they take both without TLS.
+    call.set_cookie(name, value, max_age=life, secure=site == "none" or _secure(call), same_site=site)
 
 
 def _secure(call: Call) -> bool:

@@ -14,6 +14,7 @@ from dragoman.model import Person, Session
 BASE = "/frontend/api/v1"
 MEDIA = "/v1/probe"
 PASSWORD_PATH = f"{BASE}/auth/current/password"
+SIGN_UP_PATH = f"{BASE}/auth/sign-up"
 OTHER_PASSWORD_PATH = f"{BASE}/auth/{{user_id}}/password"
 
 LONG_LIFE = 14 * DAY
@@ -60,10 +61,19 @@ JWT = Signed(use="probe_jwt", algorithm="HS256", kind="session", claims=_claims)
 VERIFY = Signed(use="probe_verify", algorithm="HS256", kind="verify")
 """What this dialect's mails hold to verify an address (contract section 3.9); never a session."""
 
+RESTORE = Signed(use="probe_restore", algorithm="HS256", kind="password-restore", life_seconds=HOUR)
+"""What this dialect's mails hold to set a new password (contract section 7); it is exchanged for the next."""
+
+UPDATE = Signed(use="probe_update", algorithm="HS256", kind="password-update", life_seconds=HOUR)
+"""The `password-update-token`."""
+
 DOOR = Door(
     name="probe",
     token=JWT,
     ticket=VERIFY,
+    reset_ticket=RESTORE,
+    update_ticket=UPDATE,
+    conceals=True,
     factors=("totp", "recovery"),
     attempt="repeat",
     absolute=LONG_LIFE,

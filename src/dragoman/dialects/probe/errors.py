@@ -10,9 +10,11 @@ from msgspec import Struct
 from dragoman.core import refusals
 from dragoman.core.refusals import Refusal, Waiting
 from dragoman.dialects.probe import carriers
-from dragoman.dialects.probe.door import BASE, MEDIA, OTHER_PASSWORD_PATH, PASSWORD_PATH
+from dragoman.dialects.probe.door import BASE, MEDIA, OTHER_PASSWORD_PATH, PASSWORD_PATH, SIGN_UP_PATH
 from dragoman.http import Answer, Call, Fault, Invalid, Problem, faults
+from dragoman.http.faults import Kind
 
+FORM = "application/x-www-form-urlencoded"
 Context = dict[str, list[str]]
 
 
@@ -104,6 +106,7 @@ REFUSALS: Mapping[type[Refusal], Words] = {
     refusals.LastOwner: Words(403, _DENIED, "permission denied: members or sub users would be left behind"),
     refusals.NotToOneself: Words(403, _DENIED, "permission denied: not to yourself"),
     refusals.WrongStatus: Words(400, _INVALID, "invalid argument: the account's status does not allow it"),
+    refusals.CaptchaRefused: Words(400, _INVALID, _FAILED),
     refusals.DocumentRefused: Words(400, _INVALID, "invalid argument: the document is too large or too deep"),
     refusals.AlreadyEnrolled: Words(409, "ALREADY_EXISTS", "already exists: the factor is enrolled"),
     refusals.NotEnrolled: Words(404, "NOT_FOUND", "not found: the factor is not enrolled"),
@@ -126,18 +129,47 @@ FAULTS: Mapping[type[Fault], Words] = {
 
 def refuse(refusal: Refusal, call: Call) -> Answer:
     """Dress a refusal of the core."""
-    context: Context = {}
-    if isinstance(refusal, refusals.WrongCode):
-        context = _factors(refusal.offers)
-    elif isinstance(refusal, refusals.NotAllowed) and carriers.from_foreign_page(call):
-        context = {"header:Origin": ["#: is not an allowed origin"]}
-    elif isinstance(refusal, refusals.NotAllowed) and refusal.permission:
-        context = {"permission": [refusal.permission]}
+    context = _context(refusal, call)
     words = REFUSALS[type(refusal)]
     if isinstance(refusal, refusals.WrongPassword) and call.operation is not None:
         words = _WRONG_OLD if call.operation.path in (PASSWORD_PATH, OTHER_PASSWORD_PATH) else words
     wait = (("retry-after", str(refusal.retry_after)),) if isinstance(refusal, Waiting) else ()
     return _answer(call, words, context, wait)
+
+
+def _context(refusal: Refusal, call: Call) -> Context:
+    """Say what in the request a refusal is about, where it is about something in it."""
+    match refusal:
+        case refusals.WrongCode():
+            return _factors(refusal.offers)
+        case refusals.NotAllowed() if carriers.from_foreign_page(call):
+            return {"header:Origin": ["#: is not an allowed origin"]}
+        case refusals.NotAllowed() if refusal.permission:
+            return {"permission": [refusal.permission]}
+        case refusals.CaptchaRefused():
+            return {f"header:{carriers.CAPTCHA_HEADER}": ["#: was not accepted"]}
+        case refusals.WeakPassword():
+            signing_up = call.operation is not None and call.operation.path == SIGN_UP_PATH
+            name = "password" if signing_up else "new-password"
+            return _named(body_problem(call, name, "format", f"is {refusal.reason.replace('_', ' ')}"))
+        case refusals.BadIdentifier() if refusal.kind == "email":
+            return _named(body_problem(call, "email", "format", refusal.why))
+    return {}
+
+
+def is_form(call: Call) -> bool:
+    """Tell whether the body came as a form."""
+    return (call.header("content-type") or "").lower().startswith(FORM)
+
+
+def body_problem(call: Call, field: str, kind: Kind, text: str) -> Problem:
+    """Return what is wrong with a field of the body, placed by the form in which that came."""
+    return Problem(field, kind, text, "form" if is_form(call) else "body")
+
+
+def _named(problem: Problem) -> Context:
+    place, message = _placed(problem)
+    return {place: [message]}
 
 
 def second_factor(call: Call, offers: tuple[str, ...]) -> Answer:

@@ -8,10 +8,10 @@ import uuid
 from msgspec import UNSET
 
 from dragoman.core import refusals
-from dragoman.dialects.probe import carriers, errors, permissions, users, wire
+from dragoman.dialects.probe import carriers, errors, permissions, restoring, users, wire
 from dragoman.dialects.probe.door import BASE, DOOR, PASSWORD_PATH, SHORT_LIFE
 from dragoman.http import Answer, Call, Invalid, Operation, Problem, operation
-from dragoman.model import Id, Password, Pending, Person, Typed, Wish
+from dragoman.model import Caller, Id, Password, Pending, Person, Typed, Wish
 
 CODE_HEADER = "x-2fa-code"
 UUID = re.compile(r"(?i:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
@@ -41,14 +41,14 @@ async def sign_in(call: Call, body: wire.SignIn) -> wire.SignInAnswer | Answer:
     try:
         outcome = await call.core.signin.with_password(DOOR, typed, password, call.client, code=code, wish=wish)
     except refusals.NotVerified as refusal:
-        return await _pending(call, refusal.person)
+        return await pending(call, refusal.person)
     if isinstance(outcome, Pending):
         return errors.second_factor(call, outcome.offers)
     carriers.set_cookies(call, outcome, call.core.clock.now())
     return wire.signed_in(outcome, current_user, carriers.return_url(call, body.ret_url))
 
 
-async def _pending(call: Call, person: Person) -> wire.SignInAnswer:
+async def pending(call: Call, person: Person) -> wire.SignInAnswer:
     """Answer somebody who must verify an address first. There is no call to ask for the mail, so it goes out now."""
     await call.core.recovery.remind(DOOR, person, call.client)
     return wire.pending(person)
@@ -128,13 +128,32 @@ async def sign_out(call: Call, query: wire.SignOut) -> wire.SignOutAnswer:
 
 
 @operation(
-    "PUT", PASSWORD_PATH, body=wire.ChangePassword, query=wire.ChangePasswordQuery, answers={204: None}, tag="Auth",
-    examples={"example": {"old-password": "correct horse battery", "new-password": "another horse battery"}},
+    "PUT", PASSWORD_PATH, body=wire.ChangePassword, query=wire.ChangePasswordQuery, answers={204: None},
+    access="optional", tag="Auth",
+    examples={"example": {"old-password": "the old horse battery", "new-password": "another horse battery"}},
 )  # fmt: skip
 async def change_password(call: Call, body: wire.ChangePassword, query: wire.ChangePasswordQuery) -> None:
-    """Change the caller's own password. This session stays; with `logout-all` every other one ends, in all APIs."""
-    old, new = Password.from_plain(body.old_password), Password.from_plain(body.new_password)
-    await call.core.accounts.change_password(call.signed_in, old, new, call.client, end_others=query.logout_all)
+    """Change the caller's own password. This session stays; with `logout-all` every other one ends, in all APIs.
+
+    With a `password-update-token` neither the old password nor a session is needed; then every session and API token of
+    the account ends.
+    """
+    new = Password.from_plain(body.new_password)
+    if body.password_update_token is not None:
+        own = call.caller.account.id if call.caller is not None else None
+        await restoring.set_password(call, body.password_update_token, new, of=own)
+        return
+    caller, old = _session(call), restoring.old_password(call, body)
+    await call.core.accounts.change_password(caller, old, new, call.client, end_others=query.logout_all)
+
+
+def _session(call: Call) -> Caller:
+    """Return who changes a password without an update token: somebody signed in. Raises NotSignedIn, NotForKeys."""
+    if call.caller is None:
+        raise refusals.NotSignedIn
+    if call.caller.session.narrow:
+        raise refusals.NotForKeys
+    return call.caller
 
 
 @operation(
@@ -147,9 +166,12 @@ async def verify(call: Call, body: wire.Verify) -> wire.Verified:
 
     A token that is expired, used or not ours is answered with `success` false.
     """
-    carriers.captcha(call)
+    await carriers.captcha(call)
     try:
-        person = await call.core.recovery.use("verify", body.verify_token, call.client, door=DOOR, by=call.caller)
+        password = Password.from_plain(body.password) if body.password is not None else None
+        person = await call.core.recovery.use(
+            "verify", body.verify_token, call.client, password=password, door=DOOR, by=call.caller
+        )
     except refusals.BadTicket:
         return wire.NOT_VERIFIED
     return wire.verified(person)

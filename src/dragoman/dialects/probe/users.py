@@ -10,7 +10,7 @@ import re
 
 from dragoman.core import refusals
 from dragoman.core.family import Change, NewChild
-from dragoman.dialects.probe import carriers, permissions, wire, wire_users
+from dragoman.dialects.probe import carriers, permissions, restoring, wire, wire_users
 from dragoman.dialects.probe.door import BASE, DOOR, OTHER_PASSWORD_PATH
 from dragoman.dialects.probe.wire_users import NewUser, Profile, SubPassword, SubProfile
 from dragoman.http import Call, Invalid, Operation, Problem, operation
@@ -100,15 +100,18 @@ async def add_sub_user_below(call: Call, body: NewUser) -> wire_users.NewUserAns
 @operation(
     "PUT", OTHER_PASSWORD_PATH, body=SubPassword, query=wire.ChangePasswordQuery, answers={204: None},
     tag="Auth",
-    examples={"example": {"old-password": "correct horse battery", "new-password": "another horse battery"}},
+    examples={"example": {"old-password": "the old horse battery", "new-password": "another horse battery"}},
 )  # fmt: skip
 async def change_sub_users_password(call: Call, body: SubPassword, query: wire.ChangePasswordQuery) -> None:
     """Set a sub user's password; `old-password` is its present one. All its sessions and keys end, in all APIs.
 
-    With the caller's own id the same as for `current`.
+    With the caller's own id the same as for `current`. A `password-update-token` of that user stands for the old one.
     """
-    target, caller = await named(call), call.signed_in
-    old, new = Password.from_plain(body.old_password), Password.from_plain(body.new_password)
+    target, caller, new = await named(call), call.signed_in, Password.from_plain(body.new_password)
+    if body.password_update_token is not None:
+        await restoring.set_password(call, body.password_update_token, new, of=target.id)
+        return
+    old = restoring.old_password(call, body)
     if target.id == caller.account.id:
         await call.core.accounts.change_password(caller, old, new, call.client, end_others=query.logout_all)
         return

@@ -22,6 +22,7 @@ Address = Annotated[
 ]
 Hint = Annotated[str, Meta(max_length=2048)]
 JWT_SHAPE = r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$"
+Jwt = Annotated[str, Meta(max_length=4096, pattern=JWT_SHAPE, extra_json_schema={"format": "jwt"})]
 CAPTCHA_LENGTH = 6
 """Characters of a captcha token at least (contract section 2.7)."""
 
@@ -57,8 +58,11 @@ class SessionQuery(Struct, frozen=True, rename="kebab"):
 class ChangePassword(Struct, rename="kebab"):
     """The caller's present password and the one to come (contract section 3.7)."""
 
-    old_password: Annotated[str, Meta(min_length=1, max_length=1024)]
     new_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    old_password: Annotated[str, Meta(min_length=1, max_length=1024)] | UnsetType = UNSET
+    """Required unless an update token stands for it."""
+    password_update_token: Jwt | None = None
+    """Of a forgotten password (contract section 7)."""
 
 
 class ChangePasswordQuery(Struct, rename="kebab"):
@@ -71,7 +75,9 @@ class ChangePasswordQuery(Struct, rename="kebab"):
 class Verify(Struct, rename="kebab"):
     """The token of a verification mail (contract section 3.9)."""
 
-    verify_token: Annotated[str, Meta(max_length=4096, pattern=JWT_SHAPE, extra_json_schema={"format": "jwt"})]
+    verify_token: Jwt
+    password: Annotated[str, Meta(min_length=1, max_length=1024)] | None = None
+    """For an account that somebody else may have registered: what that one chose counts no more (decision 15)."""
 
 
 class JwtToken(Struct, frozen=True):

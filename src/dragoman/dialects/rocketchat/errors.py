@@ -201,6 +201,7 @@ REFUSALS: Mapping[type[Refusal], Dressed] = {
     refusals.LastOwner: failure(400, "You are the last owner", "error-action-not-allowed"),
     refusals.NotToOneself: failure(400, "Not allowed", "error-action-not-allowed"),
     refusals.WrongStatus: failure(400, "Not allowed", "error-action-not-allowed"),
+    refusals.CaptchaRefused: failure(400, "The captcha was not solved", "error-invalid-params"),
     refusals.DocumentRefused: failure(400, "The document is too large", "error-invalid-params"),
     refusals.AlreadyEnrolled: failure(400, "Two factor is already enabled", "error-2fa-already-enabled"),
     refusals.NotEnrolled: failure(400, "Two factor is not enabled", "not-authorized"),
