@@ -223,3 +223,26 @@ async def test_forms_are_taken(house: House) -> None:
     form = {"password-restore-token": await house.token("reset")}
     answer = await house.post(f"{BASE}/auth/password-restore-verify", data=form, headers=CAPTCHA)
     assert answer.json()["success"] is True
+
+
+async def test_the_call_with_a_number_takes_it_for_that_user_alone(house: House, sign_in: SignIn) -> None:
+    ada = await house.ada()
+    sub = await house.add(
+        email="sub@example.com", parent=ada.account.id, organization=ada.account.organization, verified=True
+    )
+    bearer = {"Authorization": f"Bearer {(await sign_in())['jwt-token']['token']}"}
+    own, theirs = [await house.ticket("update", person, door=house.core.doors["probe"]) for person in (ada, sub)]
+    path = f"{BASE}/auth/{sub.aliases['probe']}/password"
+
+    async def put(token: str, path: str = path, **more: Any) -> int:
+        body = {"password-update-token": token, "new-password": NEW}
+        return (await house.request("PUT", path, json=body, **more)).status_code
+
+    assert await put(theirs) == 401, "whoever forgot his own password has the other call"
+    assert await put(own, headers=bearer) == 400
+    assert await put(theirs, headers=bearer) == 204
+    flat = {"email": "sub@example.com", "password": NEW}
+    assert (await house.post(f"{BASE}/auth/sign-in", json=flat)).status_code == 200
+    assert await put(own, f"{BASE}/auth/{ada.aliases['probe']}/password", headers=bearer) == 204
+    missing = await house.request("PUT", path, json={"new-password": NEW}, headers=bearer)
+    assert missing.status_code == 401, "her own session ended with the new password"
