@@ -12,7 +12,7 @@ from dragoman.core import refusals
 from dragoman.core.family import Change, NewChild
 from dragoman.dialects.probe import carriers, permissions, restoring, wire, wire_users
 from dragoman.dialects.probe.door import BASE, DOOR, OTHER_PASSWORD_PATH
-from dragoman.dialects.probe.wire_users import NewUser, Profile, SubPassword, SubProfile
+from dragoman.dialects.probe.wire_users import NewUser, Profile, SubProfile
 from dragoman.http import Call, Invalid, Operation, Problem, operation
 from dragoman.model import Account, Id, Password, Person
 
@@ -98,11 +98,11 @@ async def add_sub_user_below(call: Call, body: NewUser) -> wire_users.NewUserAns
 
 
 @operation(
-    "PUT", OTHER_PASSWORD_PATH, body=SubPassword, query=wire.ChangePasswordQuery, answers={204: None},
+    "PUT", OTHER_PASSWORD_PATH, body=wire.ChangePassword, query=wire.ChangePasswordQuery, answers={204: None},
     tag="Auth",
     examples={"example": {"old-password": "the old horse battery", "new-password": "another horse battery"}},
 )  # fmt: skip
-async def change_sub_users_password(call: Call, body: SubPassword, query: wire.ChangePasswordQuery) -> None:
+async def change_sub_users_password(call: Call, body: wire.ChangePassword, query: wire.ChangePasswordQuery) -> None:
     """Set a sub user's password; `old-password` is its present one. All its sessions and keys end, in all APIs.
 
     With the caller's own id the same as for `current`. A `password-update-token` of that user stands for the old one.

@@ -101,13 +101,6 @@ def _wanted(
     return None if given is None else frozenset(given)
 
 
-class SubPassword(Struct, rename="kebab"):
-    """A sub user's present password and the one to come (contract section 3.8)."""
-
-    old_password: Annotated[str, Meta(min_length=1, max_length=1024)]
-    new_password: Annotated[str, Meta(min_length=1, max_length=1024)]
-
-
 class Pagination(Struct, frozen=True):
     """Which page is wanted."""
 
