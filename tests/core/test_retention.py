@@ -106,6 +106,9 @@ FOR_GOOD = {
     "alias": "goes with its account",
     "credential": "goes with its account",
     "recovery_code": "goes with its account",
+    "passkey": "goes with its account",
+    "picture": "goes with its account",
+    "document": "goes with its owner",
     "setting": "holds until it is changed or unset",
 }
 """Tables whose rows have no age of their own, and why."""

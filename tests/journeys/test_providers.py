@@ -463,7 +463,8 @@ async def test_where_the_whole_call_is_sent_again_the_code_is_what_counts_once(h
 
 
 async def caller(house: House, person: Person) -> Caller:
-    body = (await house.post("/user/login", json={"email": person.email, "password": PASSWORD})).json()
+    flat = {"email": person.email, "password": PASSWORD}
+    body = (await house.post("/user/login", json=flat, headers={"User-Agent": client().user_agent})).json()
     return await house.core.sessions.authenticate(house.core.doors["flashback"], body["accessToken"])
 
 

@@ -202,13 +202,18 @@ class _Reader:
         return schema
 
     def _behind(self, schema: Schema, suffix: str = "") -> list[tuple[Schema, str]]:
-        """Return the schemas behind references, alternatives and lists, nulls left out, each with `[]` per list."""
+        """Return the schemas behind references, alternatives and lists, nulls left out, each with `[]` per list and
+        `.*` per map.
+        """
         schema = self._followed(schema)
         if "anyOf" in schema:
             real = [one for one in schema["anyOf"] if one.get("type") != "null"]
             return [found for one in real for found in self._behind(one, suffix)]
         if schema.get("type") == "array" and isinstance(schema.get("items"), Mapping):
             return self._behind(schema["items"], suffix + "[]")
+        named = schema.get("additionalProperties")
+        if not schema.get("properties") and isinstance(named, Mapping) and named:
+            return self._behind(named, suffix + ".*")
         return [(schema, suffix)]
 
     def _note(self, schema: Schema) -> str:

@@ -71,7 +71,7 @@ class Token(Struct, frozen=True, rename="kebab"):
     expired: bool
     expires_at: Time | None
     permissions: Grants
-    restrictions: dict[str, Any]
+    restrictions: dict[str, str]
 
 
 class TokenList(Struct, frozen=True, rename="kebab"):
