@@ -22,6 +22,8 @@ from dragoman.model import Password, SignedIn, Typed
 from kit.command import dragoman, environment
 from kit.house import client, fast_settings
 
+pytestmark = pytest.mark.slow
+
 ADA = ("--email", "ada@example.com", "--username", "ada", "--first-name", "Ada", "--last-name", "Example")
 
 

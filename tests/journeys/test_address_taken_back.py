@@ -10,6 +10,8 @@ from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, Held
 from journeys.test_sign_in_everywhere import EVERYTHING, HOME, live, signed_in_everywhere, stranger
 from kit.house import PASSWORD, House, client
 
+pytestmark = pytest.mark.slow
+
 DAY = 24 * 60 * 60
 THIEF = stranger(7)
 

@@ -8,6 +8,8 @@ from dragoman.model import Password
 from journeys.drivers import DRIVERS, EMAIL, FLASHBACK, POCKETM8, PROBE, ROCKETCHAT, Asked, Driver, Held, Refused
 from kit.house import House
 
+pytestmark = pytest.mark.slow
+
 HOME = "192.0.2.1"
 on_sqlite = pytest.mark.parametrize("any_house", ["sqlite"], indirect=True)
 """For what judges no storage and takes long."""

@@ -13,6 +13,8 @@ from dragoman.core.doors import DAY
 from dragoman.storage.engine import Statement
 from kit.house import House
 
+pytestmark = pytest.mark.slow
+
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 LAPTOP = {"userAgent": FIREFOX, "deviceType": "DESKTOP", "os": "Linux", "browser": "Firefox 140.0", "platform": "x86"}
 PHONE = {"userAgent": "App/3.1", "deviceType": "MOBILE", "os": "Android 15", "browser": "App", "deviceMemory": 8}

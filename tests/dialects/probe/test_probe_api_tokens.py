@@ -13,6 +13,8 @@ from dragoman.core.access_keys import MOST
 from dragoman.storage.engine import Statement
 from kit.house import PASSWORD, House
 
+pytestmark = pytest.mark.slow
+
 BASE = "/frontend/api/v1/auth"
 TOKENS = f"{BASE}/api-token"
 SESSION = f"{BASE}/session"

@@ -13,6 +13,8 @@ import pytest
 from dragoman.core.signin import CHILDREN_KEPT
 from kit.house import PASSWORD, House
 
+pytestmark = pytest.mark.slow
+
 BASE = "/frontend/api/v1/auth"
 JWT = f"{BASE}/jwt"
 SESSION = f"{BASE}/session"

@@ -15,6 +15,8 @@ from kit.house import PASSWORD, House, open_house_of
 from kit.postgres import Cluster
 from kit.relatives import Relatives, Someone, arrive, relatives
 
+pytestmark = pytest.mark.slow
+
 NEW_PASSWORD = "another horse battery"
 DENIED = "permission denied"
 

@@ -14,6 +14,8 @@ from dragoman.dialects import probe
 from dragoman.http import Operation
 from kit.house import PASSWORD, House, open_house
 
+pytestmark = pytest.mark.slow
+
 BASE = "/frontend/api/v1/auth"
 SESSION = f"{BASE}/session"
 TOKENS = f"{BASE}/api-token"

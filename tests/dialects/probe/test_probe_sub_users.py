@@ -14,6 +14,8 @@ from dragoman.model import Password
 from kit.house import PASSWORD, House, client, open_house
 from kit.relatives import BASE, Relatives, Someone, arrive, enter, relatives
 
+pytestmark = pytest.mark.slow
+
 NEW_PASSWORD = "another horse battery"
 SIGN_IN_AGAIN = (403, "permission denied: sign in again first")
 WRONG_OLD = (403, "permission denied: wrong old password")

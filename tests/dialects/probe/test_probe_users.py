@@ -13,6 +13,8 @@ from dragoman.model import Status
 from kit.house import PASSWORD, House
 from kit.relatives import BASE, Relatives, arrive, relatives
 
+pytestmark = pytest.mark.slow
+
 CURRENT = "/user/current"
 NO_SESSION = (401, "unauthenticated: session is not active")
 

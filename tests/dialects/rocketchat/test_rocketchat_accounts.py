@@ -14,6 +14,8 @@ from dragoman.core.refusals import NotFound
 from dragoman.model import Id
 from kit.house import PASSWORD, House, open_house
 
+pytestmark = pytest.mark.slow
+
 V1 = "/api/v1"
 LOGIN, ME = f"{V1}/login", f"{V1}/me"
 MISSING = {

@@ -19,6 +19,8 @@ from dragoman.storage.engine import Statement, Tx
 from kit.ddp import dialled, listening
 from kit.house import PASSWORD, House, Totp, open_house
 
+pytestmark = pytest.mark.slow
+
 LOGIN, ME = "/api/v1/login", "/api/v1/me"
 MINUTES = 60
 AGENT = {"User-Agent": "test"}

@@ -16,6 +16,8 @@ from dragoman.model import Password
 from dragoman.storage.engine import Statement
 from kit.house import CREATE_TOKENS_SECRET, PASSWORD, House, client, open_house
 
+pytestmark = pytest.mark.slow
+
 ACTS = {
     "generate": "/api/v1/users.generatePersonalAccessToken",
     "regenerate": "/api/v1/users.regeneratePersonalAccessToken",

@@ -16,6 +16,8 @@ from kit.engines import ENGINES
 from kit.house import PASSWORD, House, open_house, open_house_of
 from kit.postgres import Cluster
 
+pytestmark = pytest.mark.slow
+
 LOGIN = "/api/v1/login"
 USER, NETWORK, WRONG = "error-login-blocked-for-user", "error-login-blocked-for-ip", "Unauthorized"
 BAD = hashlib.sha256(b"wrong").hexdigest()

@@ -15,6 +15,8 @@ from dragoman.model import Person
 from kit.house import PASSWORD, House, Totp
 from kit.recipes import RECIPES, Guest, Recipe
 
+pytestmark = pytest.mark.slow
+
 LOGIN, ME = "/api/v1/login", "/api/v1/me"
 ENABLE, DISABLE, RESET = (f"/api/v1/users.{name}" for name in ("2fa.enableEmail", "2fa.disableEmail", "resetTOTP"))
 MINUTES = 60

@@ -20,6 +20,8 @@ from kit.engines import ENGINES
 from kit.house import PASSWORD, House, open_house, open_house_of
 from kit.postgres import Cluster
 
+pytestmark = pytest.mark.slow
+
 LOGIN, ME, SETTINGS = "/api/v1/login", "/api/v1/me", "/api/v1/settings"
 BLOCK = "Block_Multiple_Failed_Logins_"
 ON = {"dialects__rocketchat__test_mode": True, "dialects__rocketchat__rate_limit": True}
